@@ -1,0 +1,81 @@
+"""Atomic writes: a file or folder is there whole, or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from unweave.core.errors import InputError
+
+
+def write_text_atomic(path: Path, text: str) -> None:
+    """Write `text` as UTF-8 so that a reader sees the old content or the new, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o666 & ~_umask())
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def write_json_atomic(path: Path, value: Any) -> None:
+    """Write readable JSON; NaN and infinities are refused, since other readers choke on them."""
+    write_text_atomic(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
+
+
+@contextmanager
+def folder_atomic(path: Path) -> Iterator[Path]:
+    """Yield an empty folder beside `path`; on a clean exit it takes the place of `path`.
+
+    Replacing an existing folder is two renames: a crash between them leaves the old content
+    under `.NAME.*.old` and no half-written folder under the real name.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
+    os.chmod(part, 0o777 & ~_umask())
+    try:
+        yield part
+        if path.exists():
+            old = part.with_suffix(".old")
+            os.rename(path, old)
+            os.rename(part, path)
+            shutil.rmtree(old)
+        else:
+            os.rename(part, path)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+
+
+def require_folder(path: Path, what: str) -> Path:
+    """`path`, if it is a folder or could become one.
+
+    Raises:
+        InputError: if `path`, or something above it, is a file.
+    """
+    for place in (path, *path.parents):
+        if place.exists() and not place.is_dir():
+            raise InputError(
+                wanted=f"a folder for {what}",
+                got=f"{path}, where {place.name} is a file",
+                remedy="name another folder, or move that file away",
+            )
+    return path
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current

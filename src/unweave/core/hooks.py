@@ -1,0 +1,252 @@
+"""The only hook code: points in a model at which functions may read or replace a tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from unweave.core.errors import HookError, nearest
+
+
+class HookFunction(Protocol):
+    """`fn(tensor, hook=point)`: return a replacement of the same shape and dtype, or None.
+
+    A forward function may also edit the tensor in place: it is handed a copy of its own.
+    A backward function is handed the gradient of the tensor that left the point.
+    """
+
+    def __call__(self, tensor: Tensor, /, *, hook: HookPoint) -> Tensor | None: ...
+
+
+NameFilter = str | Sequence[str] | Callable[[str], bool] | None
+Direction = Literal["fwd", "bwd"]
+
+
+class Hook:
+    """One function at one point: what it does, how often it fired, and how to take it away."""
+
+    def __init__(self, point: HookPoint, function: HookFunction, direction: Direction, edits: bool) -> None:
+        self.point, self.function, self.direction, self.edits = point, function, direction, edits
+        self.fired = 0
+
+    def remove(self) -> None:
+        """Take this hook, and no other, off its point."""
+        hooks = self.point.fwd_hooks if self.direction == "fwd" else self.point.bwd_hooks
+        if self in hooks:
+            hooks.remove(self)
+
+
+class HookPoint(nn.Module):
+    """An identity with a name. Unused, it costs one attribute look-up.
+
+    Args:
+        on_demand: the model computes this tensor only if a hook names it.
+    """
+
+    def __init__(self, on_demand: bool = False) -> None:
+        super().__init__()
+        self.name: str = "(not in a model)"
+        self.on_demand = on_demand
+        self.fwd_hooks: list[Hook] = []
+        self.bwd_hooks: list[Hook] = []
+
+    @property
+    def active(self) -> bool:
+        """Whether anyone reads or edits here."""
+        return bool(self.fwd_hooks or self.bwd_hooks)
+
+    def add_hook(self, function: HookFunction, dir: Direction = "fwd", *, edits: bool = True) -> Hook:
+        """Attach `function`; hooks run in the order in which they came.
+
+        Args:
+            edits: False promises that `function` neither returns nor changes a tensor, and
+                saves the copy that protects other sites from an edit in place.
+        """
+        hook = Hook(self, function, dir, edits)
+        (self.fwd_hooks if dir == "fwd" else self.bwd_hooks).append(hook)
+        return hook
+
+    def remove_hooks(self) -> None:
+        """Take away every hook at this point."""
+        self.fwd_hooks.clear()
+        self.bwd_hooks.clear()
+
+    # nn.Module's own __call__ would cost more than a small model's matrix products.
+    def __call__(self, tensor: Tensor) -> Tensor:
+        if self.fwd_hooks or self.bwd_hooks:
+            return self._run(tensor)
+        return tensor
+
+    def _run(self, tensor: Tensor) -> Tensor:
+        for hook in tuple(self.fwd_hooks):
+            hook.fired += 1
+            # A copy, since the residual stream is one tensor under several names.
+            given = tensor.clone() if hook.edits else tensor
+            returned = hook.function(given, hook=self)
+            if hook.edits:
+                tensor = given if returned is None else self._checked(returned, tensor)
+        for hook in tuple(self.bwd_hooks):
+            if tensor.requires_grad:
+                tensor.register_hook(self._backward(hook))
+        return tensor
+
+    def _backward(self, hook: Hook) -> Callable[[Tensor], Tensor | None]:
+        def on_gradient(gradient: Tensor) -> Tensor | None:
+            hook.fired += 1
+            returned = hook.function(gradient.clone() if hook.edits else gradient, hook=self)
+            return None if returned is None else self._checked(returned, gradient)
+
+        return on_gradient
+
+    def _checked(self, returned: Any, original: Tensor) -> Tensor:
+        if not isinstance(returned, Tensor):
+            raise HookError(
+                wanted=f"a tensor or None from the hook at {self.name}",
+                got=type(returned).__name__,
+                remedy="return the edited tensor, or nothing to keep the edit made in place",
+            )
+        if returned.shape != original.shape or returned.dtype != original.dtype:
+            raise HookError(
+                wanted=f"shape {tuple(original.shape)} and {original.dtype} from the hook at {self.name}",
+                got=f"{tuple(returned.shape)} and {returned.dtype}",
+                remedy="return a tensor of the shape and dtype that the hook was given",
+            )
+        return returned
+
+
+class HookedRootModule(nn.Module):
+    """A module whose HookPoints have names, and which can be run with hooks or a cache."""
+
+    def setup(self) -> None:
+        """Name every HookPoint by its path; to be called at the end of `__init__`."""
+        self.hook_dict: dict[str, HookPoint] = {}
+        for name, module in self.named_modules():
+            if isinstance(module, HookPoint):
+                module.name = name
+                self.hook_dict[name] = module
+
+    def points(self, names: NameFilter) -> list[HookPoint]:
+        """The points that a name, a list of names or a predicate picks, in the model's order.
+
+        Points that are computed on demand are picked by name, or by a predicate that leaves out
+        some of the others; None, or a predicate that accepts everything, passes them by.
+
+        Raises:
+            HookError: if a name is not a hook of this model, or nothing matches.
+        """
+        if names is None or callable(names):
+            accepts: Callable[[str], bool] = names or (lambda _: True)
+            found = [point for name, point in self.hook_dict.items() if accepts(name)]
+            ordinary = [point for point in self.hook_dict.values() if not point.on_demand]
+            if all(point in found for point in ordinary):
+                found = ordinary
+            if not found:
+                raise HookError(
+                    wanted="a filter that matches at least one hook name",
+                    got="one that matches none",
+                    remedy=f"names look like {', '.join(list(self.hook_dict)[:3])}",
+                )
+            return found
+        wanted = [names] if isinstance(names, str) else list(names)
+        for name in wanted:
+            if name not in self.hook_dict:
+                raise HookError(
+                    wanted="the name of a hook of this model",
+                    got=f"{name!r}",
+                    remedy=f"nearest: {nearest(name, self.hook_dict)}",
+                )
+        return [self.hook_dict[name] for name in dict.fromkeys(wanted)]
+
+    @contextmanager
+    def hooks(
+        self,
+        fwd_hooks: Iterable[tuple[NameFilter, HookFunction]] = (),
+        bwd_hooks: Iterable[tuple[NameFilter, HookFunction]] = (),
+    ) -> Iterator[HookedRootModule]:
+        """Within the block these hooks are on; after it they, and only they, are gone.
+
+        Raises:
+            HookError: for names that match nothing, and, when the block ends without another
+                error, for a hook that never fired.
+        """
+        groups: list[list[Hook]] = []
+        try:
+            for direction, pairs in (("fwd", fwd_hooks), ("bwd", bwd_hooks)):
+                for names, function in pairs:
+                    added = [point.add_hook(function, direction) for point in self.points(names)]
+                    # A predicate may also pick points beyond stop_at_layer; a name is meant.
+                    groups.extend([added] if callable(names) else [[hook] for hook in added])
+            yield self
+            _require_fired(groups)
+        finally:
+            for hook in (hook for group in groups for hook in group):
+                hook.remove()
+
+    def run_with_hooks(
+        self,
+        *args: Any,
+        fwd_hooks: Iterable[tuple[NameFilter, HookFunction]] = (),
+        bwd_hooks: Iterable[tuple[NameFilter, HookFunction]] = (),
+        **kwargs: Any,
+    ) -> Any:
+        """One forward run with these hooks on, gone whatever happens.
+
+        Backward hooks outlive the call only inside a `with model.hooks(bwd_hooks=...)` block,
+        so they are refused here.
+        """
+        if list(bwd_hooks):
+            raise HookError(
+                wanted="forward hooks only",
+                got="bwd_hooks in run_with_hooks, which would be gone before any backward pass",
+                remedy="write `with model.hooks(bwd_hooks=...)` around the run and its backward()",
+            )
+        with self.hooks(fwd_hooks=fwd_hooks):
+            return self(*args, **kwargs)
+
+    def require_reached(self, names: NameFilter, reached: Container[str]) -> None:
+        """Raise HookError if a run did not pass a hook that was asked for by name."""
+        missed = [] if names is None or callable(names) else [p.name for p in self.points(names)]
+        missed = [name for name in missed if name not in reached]
+        if missed:
+            raise HookError(
+                wanted=f"a run that reaches {missed[0]}",
+                got="one that stopped before it",
+                remedy="raise stop_at_layer, ask for logits, or leave the name out",
+            )
+
+    def reset_hooks(self) -> None:
+        """Take away every hook, whoever added it."""
+        for point in self.hook_dict.values():
+            point.remove_hooks()
+
+    @contextmanager
+    def recording(
+        self, names: NameFilter = None, *, detach: bool = True
+    ) -> Iterator[dict[str, Tensor]]:
+        """Within the block, the named activations of each run are kept in the yielded dict."""
+        kept: dict[str, Tensor] = {}
+
+        def keep(tensor: Tensor, /, *, hook: HookPoint) -> None:
+            kept[hook.name] = tensor.detach() if detach else tensor
+
+        points = self.points(names)
+        added = [point.add_hook(keep, edits=False) for point in points]
+        try:
+            yield kept
+        finally:
+            for hook in added:
+                hook.remove()
+
+
+def _require_fired(groups: list[list[Hook]]) -> None:
+    silent = [group[0].point.name for group in groups if not any(hook.fired for hook in group)]
+    if silent:
+        raise HookError(
+            wanted="every hook to fire at least once",
+            got=f"no run that reached {', '.join(silent[:3])}",
+            remedy="run the model inside the block, and stop_at_layer after the hook",
+        )

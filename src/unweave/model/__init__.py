@@ -1,0 +1,1 @@
+"""The hookable transformer, its cache, and its folder on disk."""

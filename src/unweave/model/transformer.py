@@ -1,0 +1,156 @@
+"""The hookable transformer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from unweave.core.errors import InputError
+from unweave.core.hooks import HookedRootModule, HookPoint, NameFilter
+from unweave.model.block import TransformerBlock
+from unweave.model.cache import ActivationCache
+from unweave.model.config import HookedTransformerConfig
+from unweave.model.embedding import Embed, Unembed
+from unweave.model.init import init_weights
+from unweave.model.norm import make_norm
+from unweave.model.positions import PosEmbed, SinusoidalPosEmbed
+from unweave.model.stacked import StackedWeights
+
+
+class HookedTransformer(StackedWeights, HookedRootModule):
+    """A decoder whose every intermediate tensor has a name and can be read or replaced.
+
+    Args:
+        cfg: a HookedTransformerConfig, or a dict of its fields.
+    """
+
+    def __init__(self, cfg: HookedTransformerConfig | dict[str, Any]) -> None:
+        super().__init__()
+        self.cfg = cfg = HookedTransformerConfig(**cfg) if isinstance(cfg, dict) else cfg
+        self.embed, self.hook_embed = Embed(cfg), HookPoint()
+        if cfg.positional_embedding_type != "none":
+            learned = cfg.positional_embedding_type == "standard"
+            self.pos_embed = PosEmbed(cfg) if learned else SinusoidalPosEmbed(cfg)
+            self.hook_pos_embed = HookPoint()
+        self.blocks = nn.ModuleList(TransformerBlock(cfg) for _ in range(cfg.n_layers))
+        self.ln_final = make_norm(cfg)
+        self.unembed = Unembed(cfg)
+        init_weights(self, cfg)
+        self.to(device=cfg.device, dtype=cfg.torch_dtype)
+        self.setup()
+
+    def forward(
+        self,
+        input: Int[Tensor, "batch pos"] | Int[Tensor, " pos"],
+        return_type: str | None = "logits",
+        *,
+        stop_at_layer: int | None = None,
+        unembed_at: slice = slice(None),
+    ) -> Float[Tensor, "batch pos d_vocab_out"] | Float[Tensor, "batch pos d_model"] | None:
+        """Run the model on tokens.
+
+        Args:
+            input: whole numbers in `[0, d_vocab)`, at most n_ctx of them; one sequence or a batch.
+            return_type: "logits", or None to compute no logits.
+            stop_at_layer: return the residual stream before this layer; negative counts from the end.
+            unembed_at: the positions at which the final norm and logits are computed.
+
+        Raises:
+            InputError: for tokens that the model cannot read, or an argument out of range.
+        """
+        resid = self.input_to_embed(input)
+        for block in self.blocks[: self._stop(stop_at_layer)]:
+            resid = block(resid)
+        if stop_at_layer is not None:
+            return resid
+        if return_type is None and not any(point.active for point in self._final_points()):
+            return None
+        normalized = self.ln_final(resid[:, unembed_at])
+        if return_type is None:
+            return None
+        if return_type != "logits":
+            raise InputError(
+                wanted="return_type 'logits' or None", got=repr(return_type), remedy="compute the loss from logits"
+            )
+        return self.unembed(normalized)
+
+    def input_to_embed(self, input: Tensor) -> Float[Tensor, "batch pos d_model"]:
+        """The residual stream before layer 0: token embeddings, plus positions if there are any."""
+        tokens = self._checked(input)
+        resid = self.hook_embed(self.embed(tokens))
+        if self.cfg.positional_embedding_type != "none":
+            resid = resid + self.hook_pos_embed(self.pos_embed(resid))
+        return resid
+
+    def run_with_cache(
+        self,
+        *args: Any,
+        names_filter: NameFilter = None,
+        detach: bool = True,
+        remove_batch_dim: bool = False,
+        **kwargs: Any,
+    ) -> tuple[Any, ActivationCache]:
+        """One forward run and the activations that `names_filter` picks (None: all ordinary ones).
+
+        Args:
+            detach: False keeps the graph, so that gradients with respect to cached tensors work.
+            remove_batch_dim: drop the batch dimension, which must then be 1.
+
+        Raises:
+            HookError: if a name does not exist, or lies beyond `stop_at_layer`.
+        """
+        with self.recording(names_filter, detach=detach) as kept:
+            output = self(*args, **kwargs)
+        self.require_reached(names_filter, kept)
+        if remove_batch_dim:
+            if any(tensor.shape[0] != 1 for tensor in kept.values()):
+                raise InputError(
+                    wanted="a batch of one sequence for remove_batch_dim",
+                    got="more than one",
+                    remedy="leave remove_batch_dim out, or pass one sequence",
+                )
+            kept = {name: tensor[0] for name, tensor in kept.items()}
+        return output, ActivationCache(kept, self.cfg.n_layers)
+
+    def save(self, folder: str | Any) -> None:
+        """Write this model as a folder that `unweave.load` opens; see `unweave.model.saved`."""
+        from unweave.model.saved import save
+
+        save(self, folder)
+
+    def _stop(self, layer: int | None) -> int:
+        n_layers = self.cfg.n_layers
+        if layer is None:
+            return n_layers
+        stop = layer + n_layers if layer < 0 else layer
+        if not 0 <= stop <= n_layers:
+            raise InputError(
+                wanted=f"stop_at_layer between {-n_layers} and {n_layers}", got=str(layer), remedy="count again"
+            )
+        return stop
+
+    def _final_points(self) -> list[HookPoint]:
+        return [module for module in self.ln_final.modules() if isinstance(module, HookPoint)]
+
+    def _checked(self, tokens: Tensor) -> Int[Tensor, "batch pos"]:
+        if not isinstance(tokens, Tensor) or tokens.dtype not in (torch.int64, torch.int32):
+            got = str(tokens.dtype) if isinstance(tokens, Tensor) else type(tokens).__name__
+            raise InputError(wanted="tokens of dtype int64", got=got, remedy="write tokens.long()")
+        tokens = tokens[None] if tokens.ndim == 1 else tokens
+        if tokens.ndim != 2 or tokens.shape[1] > self.cfg.n_ctx or tokens.numel() == 0:
+            raise InputError(
+                wanted=f"tokens [batch, pos] with 1 to n_ctx={self.cfg.n_ctx} positions",
+                got=f"shape {tuple(tokens.shape)}",
+                remedy="cut the sequences, or build the model with a larger n_ctx",
+            )
+        low, high = torch.aminmax(tokens)
+        if low < 0 or high >= self.cfg.d_vocab:
+            raise InputError(
+                wanted=f"tokens from 0 to {self.cfg.d_vocab - 1}",
+                got=f"values from {int(low)} to {int(high)}",
+                remedy="check the vocabulary that they were made with",
+            )
+        return tokens

@@ -1,0 +1,93 @@
+"""Predict the previous token: the task of the no-position experiment."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from unweave.core.errors import InputError
+from unweave.core.seeds import generator
+from unweave.tasks.batch import Batch
+
+
+@dataclass(frozen=True)
+class PreviousToken:
+    """Sequences of BOS (token 0) and `n_ctx - 1` tokens uniform in `1 .. d_vocab - 1`.
+
+    At every position from 1 on, the target is the token one position before. The stream is
+    endless: `batch` draws from a generator of its own, so the same seed gives the same batch and
+    the global random state is left alone.
+    """
+
+    d_vocab: int = 300
+    n_ctx: int = 50
+
+    def __post_init__(self) -> None:
+        for name, least in (("d_vocab", 2), ("n_ctx", 2)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                raise InputError(
+                    wanted=f"a whole number of at least {least} for {name}",
+                    got=repr(value),
+                    remedy=f"set {name} in PreviousToken",
+                )
+
+    @property
+    def scored(self) -> slice:
+        """The positions at which a prediction is asked for."""
+        return slice(1, None)
+
+    @property
+    def chance_loss(self) -> float:
+        """The loss, in nats, of a uniform guess over the whole vocabulary."""
+        return math.log(self.d_vocab)
+
+    def batch(self, batch_size: int, seed: int) -> Batch:
+        """`batch_size` sequences, `[batch_size, n_ctx]`, and their targets, `[batch_size, n_ctx - 1]`."""
+        if batch_size < 1:
+            raise InputError(wanted="batch_size of at least 1", got=str(batch_size), remedy="ask for more")
+        tokens = torch.randint(
+            1, self.d_vocab, (batch_size, self.n_ctx), generator=generator(seed, "previous-token")
+        )
+        tokens[:, 0] = 0
+        return self.with_targets(tokens)
+
+    def with_targets(self, tokens: Int[Tensor, "batch pos"]) -> Batch:
+        """The batch that these sequences make."""
+        return Batch(tokens, tokens[:, :-1])
+
+    def loss(
+        self, logits: Float[Tensor, "batch pos d_vocab"], batch: Batch, per_token: bool = False
+    ) -> Float[Tensor, ""] | Float[Tensor, "batch scored"]:
+        """Cross-entropy in nats at the scored positions: its mean, or one value for each.
+
+        Args:
+            logits: at every position, or at the scored ones alone.
+        """
+        logits = self._scored_logits(logits, batch)
+        losses = F.cross_entropy(logits.flatten(0, 1), batch.targets.flatten(), reduction="none")
+        return losses.view(batch.targets.shape) if per_token else losses.mean()
+
+    def accuracy(
+        self, logits: Float[Tensor, "batch pos d_vocab"], batch: Batch, per_token: bool = False
+    ) -> Float[Tensor, ""] | Float[Tensor, "batch scored"]:
+        """The share of scored positions whose largest logit is the target's."""
+        hits = (self._scored_logits(logits, batch).argmax(-1) == batch.targets).float()
+        return hits if per_token else hits.mean()
+
+    def _scored_logits(self, logits: Tensor, batch: Batch) -> Tensor:
+        n_batch, n_pos = batch.tokens.shape
+        if logits.shape == (n_batch, n_pos, self.d_vocab):
+            return logits[:, self.scored]
+        if logits.shape == (*batch.targets.shape, self.d_vocab):
+            return logits
+        raise InputError(
+            wanted=f"logits of shape {(n_batch, n_pos, self.d_vocab)}",
+            got=str(tuple(logits.shape)),
+            remedy="pass the logits of this batch's tokens",
+        )
