@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Generator, Iterable, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, Self
 
-import torch
 from torch import Tensor, nn
 
 from unweave.core.errors import HookError, nearest
@@ -15,11 +14,13 @@ from unweave.core.errors import HookError, nearest
 class HookFunction(Protocol):
     """`fn(tensor, hook=point)`: return a replacement of the same shape and dtype, or None.
 
-    A forward function may also edit the tensor in place: it is handed a copy of its own.
-    A backward function is handed the gradient of the tensor that left the point.
+    A function may also edit the tensor in place: it is handed a copy of its own. A backward
+    function is handed the gradient with respect to the tensor that left the point.
     """
 
-    def __call__(self, tensor: Tensor, /, *, hook: HookPoint) -> Tensor | None: ...
+    def __call__(self, tensor: Tensor, /, *, hook: HookPoint) -> Tensor | None:
+        """Read, edit or replace `tensor`, which passes `hook`."""
+        ...
 
 
 NameFilter = str | Sequence[str] | Callable[[str], bool] | None
@@ -66,6 +67,12 @@ class HookPoint(nn.Module):
             edits: False promises that `function` neither returns nor changes a tensor, and
                 saves the copy that protects other sites from an edit in place.
         """
+        if not callable(function):
+            raise HookError(
+                wanted=f"a function for the hook at {self.name}",
+                got=type(function).__name__,
+                remedy="pass a list of pairs (name, function)",
+            )
         hook = Hook(self, function, dir, edits)
         (self.fwd_hooks if dir == "fwd" else self.bwd_hooks).append(hook)
         return hook
@@ -77,6 +84,7 @@ class HookPoint(nn.Module):
 
     # nn.Module's own __call__ would cost more than a small model's matrix products.
     def __call__(self, tensor: Tensor) -> Tensor:
+        """The tensor, as the hooks here leave it."""
         if self.fwd_hooks or self.bwd_hooks:
             return self._run(tensor)
         return tensor
@@ -89,16 +97,24 @@ class HookPoint(nn.Module):
             returned = hook.function(given, hook=self)
             if hook.edits:
                 tensor = given if returned is None else self._checked(returned, tensor)
-        for hook in tuple(self.bwd_hooks):
-            if tensor.requires_grad:
+        if self.bwd_hooks and tensor.requires_grad:
+            # A view, since the tensor of the site before may be the same one: its hooks come after these.
+            tensor = tensor.view_as(tensor)
+            for hook in tuple(self.bwd_hooks):
                 tensor.register_hook(self._backward(hook))
         return tensor
 
     def _backward(self, hook: Hook) -> Callable[[Tensor], Tensor | None]:
         def on_gradient(gradient: Tensor) -> Tensor | None:
+            # The graph may outlive the hook.
+            if hook not in self.bwd_hooks:
+                return None
             hook.fired += 1
-            returned = hook.function(gradient.clone() if hook.edits else gradient, hook=self)
-            return None if returned is None else self._checked(returned, gradient)
+            given = gradient.clone() if hook.edits else gradient
+            returned = hook.function(given, hook=self)
+            if not hook.edits:
+                return None
+            return given if returned is None else self._checked(returned, gradient)
 
         return on_gradient
 
@@ -109,11 +125,12 @@ class HookPoint(nn.Module):
                 got=type(returned).__name__,
                 remedy="return the edited tensor, or nothing to keep the edit made in place",
             )
-        if returned.shape != original.shape or returned.dtype != original.dtype:
+        wanted, got = _described(original), _described(returned)
+        if wanted != got:
             raise HookError(
-                wanted=f"shape {tuple(original.shape)} and {original.dtype} from the hook at {self.name}",
-                got=f"{tuple(returned.shape)} and {returned.dtype}",
-                remedy="return a tensor of the shape and dtype that the hook was given",
+                wanted=f"{wanted} from the hook at {self.name}",
+                got=got,
+                remedy="return a tensor of the shape, dtype and device that the hook was given",
             )
         return returned
 
@@ -139,34 +156,32 @@ class HookedRootModule(nn.Module):
             HookError: if a name is not a hook of this model, or nothing matches.
         """
         if names is None or callable(names):
-            accepts: Callable[[str], bool] = names or (lambda _: True)
-            found = [point for name, point in self.hook_dict.items() if accepts(name)]
-            ordinary = [point for point in self.hook_dict.values() if not point.on_demand]
-            if all(point in found for point in ordinary):
-                found = ordinary
-            if not found:
-                raise HookError(
-                    wanted="a filter that matches at least one hook name",
-                    got="one that matches none",
-                    remedy=f"names look like {', '.join(list(self.hook_dict)[:3])}",
-                )
-            return found
-        wanted = [names] if isinstance(names, str) else list(names)
-        for name in wanted:
-            if name not in self.hook_dict:
-                raise HookError(
-                    wanted="the name of a hook of this model",
-                    got=f"{name!r}",
-                    remedy=f"nearest: {nearest(name, self.hook_dict)}",
-                )
-        return [self.hook_dict[name] for name in dict.fromkeys(wanted)]
+            found = {name for name in self.hook_dict if names is None or names(name)}
+            ordinary = {name for name, point in self.hook_dict.items() if not point.on_demand}
+            found = ordinary if ordinary <= found else found
+        else:
+            found = {names} if isinstance(names, str) else set(names)
+        if not found:
+            raise HookError(
+                wanted="a filter that matches at least one hook name",
+                got="one that matches none",
+                remedy=f"names look like {', '.join(list(self.hook_dict)[:3])}",
+            )
+        unknown = sorted(found - self.hook_dict.keys())
+        if unknown:
+            raise HookError(
+                wanted="the name of a hook of this model",
+                got=repr(unknown[0]),
+                remedy=f"nearest: {nearest(unknown[0], self.hook_dict)}",
+            )
+        return [point for name, point in self.hook_dict.items() if name in found]
 
     @contextmanager
     def hooks(
         self,
         fwd_hooks: Iterable[tuple[NameFilter, HookFunction]] = (),
         bwd_hooks: Iterable[tuple[NameFilter, HookFunction]] = (),
-    ) -> Iterator[HookedRootModule]:
+    ) -> Generator[Self]:
         """Within the block these hooks are on; after it they, and only they, are gone.
 
         Raises:
@@ -175,11 +190,12 @@ class HookedRootModule(nn.Module):
         """
         groups: list[list[Hook]] = []
         try:
-            for direction, pairs in (("fwd", fwd_hooks), ("bwd", bwd_hooks)):
+            directions: tuple[Direction, Direction] = ("fwd", "bwd")
+            for direction, pairs in zip(directions, (fwd_hooks, bwd_hooks), strict=True):
                 for names, function in pairs:
                     added = [point.add_hook(function, direction) for point in self.points(names)]
-                    # A predicate may also pick points beyond stop_at_layer; a name is meant.
-                    groups.extend([added] if callable(names) else [[hook] for hook in added])
+                    # A filter may also pick points beyond stop_at_layer; a name is meant.
+                    groups.extend([[hook] for hook in added] if _are_names(names) else [added])
             yield self
             _require_fired(groups)
         finally:
@@ -208,10 +224,10 @@ class HookedRootModule(nn.Module):
             return self(*args, **kwargs)
 
     def require_reached(self, names: NameFilter, reached: Container[str]) -> None:
-        """Raise HookError if a run did not pass a hook that was asked for by name."""
-        missed = [] if names is None or callable(names) else [p.name for p in self.points(names)]
-        missed = [name for name in missed if name not in reached]
-        if missed:
+        """Raise HookError if a run missed a hook that was named, or every hook that a filter picks."""
+        asked = [point.name for point in self.points(names)]
+        missed = [name for name in asked if name not in reached]
+        if missed and (_are_names(names) or len(missed) == len(asked)):
             raise HookError(
                 wanted=f"a run that reaches {missed[0]}",
                 got="one that stopped before it",
@@ -224,9 +240,7 @@ class HookedRootModule(nn.Module):
             point.remove_hooks()
 
     @contextmanager
-    def recording(
-        self, names: NameFilter = None, *, detach: bool = True
-    ) -> Iterator[dict[str, Tensor]]:
+    def recording(self, names: NameFilter = None, *, detach: bool = True) -> Generator[dict[str, Tensor]]:
         """Within the block, the named activations of each run are kept in the yielded dict."""
         kept: dict[str, Tensor] = {}
 
@@ -240,6 +254,14 @@ class HookedRootModule(nn.Module):
         finally:
             for hook in added:
                 hook.remove()
+
+
+def _are_names(names: NameFilter) -> bool:
+    return names is not None and not callable(names)
+
+
+def _described(tensor: Tensor) -> str:
+    return f"shape {tuple(tensor.shape)}, {tensor.dtype}, {tensor.device}"
 
 
 def _require_fired(groups: list[list[Hook]]) -> None:

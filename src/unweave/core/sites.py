@@ -6,6 +6,8 @@ part that a user writes, such as `"q"` in `cache["q", 0]`.
 
 from __future__ import annotations
 
+import re
+
 from unweave.core.errors import InputError, nearest
 
 ATTN = ("q", "k", "v", "attn_scores", "pattern", "z", "result")
@@ -13,6 +15,7 @@ MLP = ("pre", "post")
 NORM = ("scale", "normalized")
 BLOCK = ("resid_pre", "attn_out", "resid_mid", "mlp_out", "resid_post")
 TOP = ("embed", "pos_embed")
+BLOCK_NORMS = ("ln1", "ln2")
 
 # Computed only when someone names them: they cost much more than the run itself.
 ON_DEMAND = ("result",)
@@ -26,6 +29,8 @@ _SHORT = {
     "mlp_pre": "pre",
     "mlp_post": "post",
 }
+
+_PARTS = {"a": "attn", "attention": "attn", "m": "mlp", "b": "", "block": "", "blocks": ""}
 
 
 def block_site(layer: int, site: str) -> str:
@@ -49,36 +54,59 @@ def norm_site(norm: str, site: str, layer: int | None = None) -> str:
 
 
 def get_act_name(name: str, layer: int | None = None, layer_type: str | None = None) -> str:
-    """The full hook name for a shorthand, as `TransformerLens.utils.get_act_name`.
+    """The full hook name for a shorthand, as `transformer_lens.utils.get_act_name`.
 
-    `("k", 6)` gives `"blocks.6.attn.hook_k"`, `("scale", 4, "ln1")` gives
-    `"blocks.4.ln1.hook_scale"`, `("scale",)` that of the final norm, and a full name is
-    returned as it is.
+    `("k", 6)` and `("k6",)` give `"blocks.6.attn.hook_k"`, `("scale", 4, "ln1")` and
+    `("scale4ln1",)` give `"blocks.4.ln1.hook_scale"`, `("scale",)` that of the final norm, and a
+    full name is returned as it is. Where TransformerLens ignores an argument (`("k", 6, "mlp")`)
+    or spells a name that no model has (`("scale", 4)`, `("embed", 0)`), this refuses.
 
     Raises:
-        InputError: for a site that is not known, or a layer that is missing.
+        InputError: for a site that is not known, or a layer or layer type that does not fit it.
     """
     if "." in name or name.startswith("hook_"):
-        return name
+        return _without(name, name, layer, layer_type)
+    packed = re.fullmatch(r"([a-z_]+?)(\d+)([a-z]\w*)?", name)
+    if packed and layer is None and layer_type is None:
+        name, layer, layer_type = packed[1], int(packed[2]), packed[3]
     site = _SHORT.get(name, name)
+    part = None if layer_type is None else _PARTS.get(layer_type, layer_type)
     if site in TOP:
-        return f"hook_{site}"
+        return _without(name, f"hook_{site}", layer, layer_type)
     if site in NORM:
         if layer is None:
-            return norm_site("ln_final", site)
-        return norm_site(layer_type or "ln1", site, layer)
-    for sites, full_name in ((ATTN, attn_site), (MLP, mlp_site), (BLOCK, block_site)):
+            return _without(name, norm_site("ln_final", site), None, layer_type)
+        return norm_site(_fitting(name, part, BLOCK_NORMS), site, layer)
+    for sites, own, full_name in ((ATTN, "attn", attn_site), (MLP, "mlp", mlp_site), (BLOCK, "", block_site)):
         if site in sites:
+            _fitting(name, own if part is None else part, (own,))
             return full_name(_required(layer, name), site)
-    known = (*ATTN, *MLP, *NORM, *BLOCK, *TOP)
-    raise InputError(
-        wanted="the name of a site", got=f"{name!r}", remedy=f"nearest: {nearest(name, known)}"
-    )
+    known = (*ATTN, *MLP, *NORM, *BLOCK, *TOP, *_SHORT)
+    raise InputError(wanted="the name of a site", got=f"{name!r}", remedy=f"nearest: {nearest(name, known)}")
 
 
 def _required(layer: int | None, name: str) -> int:
     if layer is None:
-        raise InputError(
-            wanted=f"a layer for the site {name!r}", got="none", remedy=f'write ("{name}", 0)'
-        )
+        raise InputError(wanted=f"a layer for the site {name!r}", got="none", remedy=f'write ("{name}", 0)')
     return layer
+
+
+def _fitting(name: str, part: str | None, fitting: tuple[str, ...]) -> str:
+    if part not in fitting:
+        choices = " or ".join(repr(choice) for choice in fitting if choice) or "no layer type"
+        raise InputError(
+            wanted=f"{choices} for the site {name!r}",
+            got="none" if part is None else repr(part),
+            remedy=f'write ("{name}", 0' + (f', "{fitting[0]}")' if fitting[0] else ")"),
+        )
+    return part
+
+
+def _without(name: str, full_name: str, layer: int | None, layer_type: str | None) -> str:
+    if layer is not None or layer_type is not None:
+        raise InputError(
+            wanted=f"the name {name!r} alone, for {full_name}",
+            got=f"layer {layer} and layer type {layer_type!r} with it",
+            remedy="leave those out, or write a site that lies in a layer",
+        )
+    return full_name

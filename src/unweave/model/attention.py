@@ -40,13 +40,14 @@ class Attention(nn.Module):
         self.hook_result = HookPoint(on_demand=True)
 
     def forward(self, x: Residual) -> Residual:
+        """What all heads together add to the residual stream."""
         q = self.hook_q(self.project(x, "Q"))
         k = self.hook_k(self.project(x, "K"))
         v = self.hook_v(self.project(x, "V"))
         explicit = self.hook_attn_scores.active or self.hook_pattern.active
         z = self.hook_z(self.explicit(q, k, v) if explicit else self.fused(q, k, v))
         if self.hook_result.active:
-            result = torch.einsum("bphe,hed->bphd", z, self.W_O)
+            result = torch.einsum("bphe,hed->bphd", z, self.W_O).to(z.dtype)
             return self.hook_result(result).sum(2) + self.b_O
         return linear(z.flatten(2), self.W_O.flatten(0, 1), self.b_O)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from torch import Tensor
 
-from unweave.core.errors import MissingActivation, nearest
+from unweave.core.errors import InputError, MissingActivation, nearest
 from unweave.core.sites import get_act_name
 
 Key = str | tuple[str, int] | tuple[str, int, str] | tuple[str, None, str]
@@ -28,9 +28,9 @@ class ActivationCache(Mapping[str, Tensor]):
         self.n_layers = n_layers
 
     def __getitem__(self, key: Key) -> Tensor:
-        name = key if isinstance(key, str) else self._full_name(*key)
-        if name not in self._activations:
-            name = get_act_name(name)
+        if isinstance(key, str) and key in self._activations:
+            return self._activations[key]
+        name = self._full_name(key)
         if name not in self._activations:
             raise MissingActivation(
                 wanted="an activation that this run cached",
@@ -48,7 +48,18 @@ class ActivationCache(Mapping[str, Tensor]):
     def __repr__(self) -> str:
         return f"ActivationCache with {len(self)} activations: {', '.join(list(self)[:4])}, ..."
 
-    def _full_name(self, site: str, layer: int | None = None, layer_type: str | None = None) -> str:
+    def _full_name(self, key: Key) -> str:
+        layer, layer_type = None, None
+        match key:
+            case str(site):
+                pass
+            case (site, layer):
+                pass
+            case (site, layer, layer_type):
+                pass
         if layer is not None and layer < 0:
             layer += self.n_layers
-        return get_act_name(site, layer, layer_type)
+        try:
+            return get_act_name(site, layer, layer_type)
+        except InputError as error:
+            raise MissingActivation(wanted=error.wanted, got=error.got, remedy=error.remedy) from None

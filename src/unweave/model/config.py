@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 
@@ -38,6 +39,9 @@ class HookedTransformerConfig:
         device: where the parameters live; None means the CPU.
         dtype: "float32", "float64", "bfloat16" or the torch dtype.
 
+    A default that depends on another field is filled in when the config is built, and stays when
+    that field is assigned to.
+
     Raises:
         InputError: for a value that cannot be honoured. A refused assignment changes nothing.
     """
@@ -68,8 +72,9 @@ class HookedTransformerConfig:
         if isinstance(self.dtype, torch.dtype):
             fill(self, "dtype", str(self.dtype).removeprefix("torch."))
         if self.n_heads == -1 and _positive(self.d_head) and _positive(self.d_model):
+            _require_whole_heads(self.d_model, self.d_head)
             fill(self, "n_heads", self.d_model // self.d_head)
-        if self.d_mlp is None and not self.attn_only:
+        if self.d_mlp is None and not self.attn_only and _positive(self.d_model):
             fill(self, "d_mlp", 4 * self.d_model)
         if self.d_vocab_out == -1:
             fill(self, "d_vocab_out", self.d_vocab)
@@ -77,7 +82,7 @@ class HookedTransformerConfig:
             fill(self, "attn_scale", math.sqrt(self.d_head))
         if self.initializer_range == -1.0 and _positive(self.d_model):
             fill(self, "initializer_range", 0.8 / math.sqrt(self.d_model))
-        fill(self, "device", self.device or "cpu")
+        fill(self, "device", str(self.device or "cpu"))
         self._check()
         fill(self, "_built", True)
 
@@ -85,18 +90,31 @@ class HookedTransformerConfig:
         if not getattr(self, "_built", False):
             object.__setattr__(self, name, value)
             return
-        names = [field.name for field in dataclasses.fields(self)]
-        if name not in names:
-            raise InputError(
-                wanted="a field of HookedTransformerConfig",
-                got=f"{name!r}",
-                remedy=f"nearest: {nearest(name, names)}",
-            )
+        _require_fields(type(self), [name])
         candidate = dataclasses.replace(self, **{name: value})
-        object.__setattr__(self, name, getattr(candidate, name))
+        # More than one may have changed: attn_only=False also fills in d_mlp.
+        for field in dataclasses.fields(self):
+            object.__setattr__(self, field.name, getattr(candidate, field.name))
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The config of these fields.
+
+        Raises:
+            InputError: also for a field that is unknown, or missing and without a default.
+        """
+        _require_fields(cls, values)
+        for field in dataclasses.fields(cls):
+            if field.default is dataclasses.MISSING and field.name not in values:
+                raise InputError(
+                    wanted=f"a value for {field.name}",
+                    got="none",
+                    remedy=f"set {field.name} in {cls.__name__}",
+                )
+        return cls(**values)
 
     def to_dict(self) -> dict[str, Any]:
-        """Every field as a JSON value; `HookedTransformerConfig(**it)` gives the same config."""
+        """Every field as a JSON value; `HookedTransformerConfig.from_dict(it)` gives the same config."""
         return dataclasses.asdict(self)
 
     @property
@@ -108,6 +126,7 @@ class HookedTransformerConfig:
         for name in ("d_model", "n_ctx", "d_head", "n_heads", "d_vocab", "d_vocab_out"):
             _require_count(name, getattr(self, name), 1)
         _require_count("n_layers", self.n_layers, 0)
+        _require_choice("attn_only", self.attn_only, (True, False))
         if not self.attn_only:
             _require_count("d_mlp", self.d_mlp, 1)
             _require_choice("act_fn", self.act_fn, tuple(ACTIVATIONS))
@@ -121,7 +140,7 @@ class HookedTransformerConfig:
                 raise InputError(
                     wanted=f"a finite number above 0 for {name}", got=repr(value), remedy=f"set {name}"
                 )
-        if self.seed is not None and not isinstance(self.seed, int):
+        if self.seed is not None and (not isinstance(self.seed, int) or isinstance(self.seed, bool)):
             raise InputError(wanted="a whole number or None for seed", got=repr(self.seed), remedy="set seed")
         try:
             torch.device(str(self.device))
@@ -135,6 +154,26 @@ def _positive(value: object) -> bool:
     return isinstance(value, int) and value > 0
 
 
+def _require_fields(config: type[HookedTransformerConfig], names: Iterable[str]) -> None:
+    known = [field.name for field in dataclasses.fields(config)]
+    for name in names:
+        if name not in known:
+            raise InputError(
+                wanted=f"a field of {config.__name__}",
+                got=repr(name),
+                remedy=f"nearest: {nearest(name, known)}",
+            )
+
+
+def _require_whole_heads(d_model: int, d_head: int) -> None:
+    if d_model % d_head:
+        raise InputError(
+            wanted=f"a d_head that divides d_model={d_model}",
+            got=str(d_head),
+            remedy="set n_heads to choose the number of heads yourself",
+        )
+
+
 def _require_count(name: str, value: object, least: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise InputError(
@@ -144,7 +183,7 @@ def _require_count(name: str, value: object, least: int) -> None:
         )
 
 
-def _require_choice(name: str, value: object, choices: tuple[str | None, ...]) -> None:
+def _require_choice(name: str, value: object, choices: tuple[str | bool | None, ...]) -> None:
     if value not in choices:
         raise InputError(
             wanted=f"{name} to be one of {', '.join(map(repr, choices))}",

@@ -26,5 +26,6 @@ class MLP(nn.Module):
         self.hook_pre, self.hook_post = HookPoint(), HookPoint()
 
     def forward(self, x: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos d_model"]:
+        """What this layer's MLP adds to the residual stream."""
         pre = self.hook_pre(linear(x, self.W_in, self.b_in))
         return linear(self.hook_post(self.act_fn(pre)), self.W_out, self.b_out)

@@ -27,6 +27,7 @@ class LayerNorm(nn.Module):
         self.hook_normalized = HookPoint()
 
     def forward(self, x: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos d_model"]:
+        """The normalised input; step by step if someone reads or edits the scale, fused if not."""
         if not self.hook_scale.active:
             return self.hook_normalized(F.layer_norm(x, (x.shape[-1],), self.w, self.b, self.eps))
         centred = x - x.mean(-1, keepdim=True)
@@ -38,6 +39,7 @@ class NoNorm(nn.Module):
     """No normalisation: the input itself, and no hookable places."""
 
     def forward(self, x: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos d_model"]:
+        """`x` as it is."""
         return x
 
 

@@ -19,7 +19,9 @@ class PosEmbed(nn.Module):
         self.W_pos = nn.Parameter(torch.empty(cfg.n_ctx, cfg.d_model))
 
     def forward(self, x: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos d_model"]:
-        return self.W_pos[: x.shape[1]].expand_as(x)
+        """The table's first rows, once a sequence."""
+        # A copy: what a cache keeps must not be the weights themselves.
+        return self.W_pos[: x.shape[1]].expand_as(x).clone()
 
 
 class SinusoidalPosEmbed(nn.Module):
@@ -32,15 +34,15 @@ class SinusoidalPosEmbed(nn.Module):
         self.register_buffer("table", sinusoidal_table(cfg.n_ctx, cfg.d_model), persistent=False)
 
     def forward(self, x: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos d_model"]:
-        table = self.get_buffer("table")
-        return table[: x.shape[1]].to(x.dtype).expand_as(x)
+        """The table's first rows, once a sequence."""
+        return self.get_buffer("table")[: x.shape[1]].to(x.dtype).expand_as(x).clone()
 
 
 def sinusoidal_table(n_ctx: int, d_model: int) -> Float[Tensor, "n_ctx d_model"]:
-    """`table[i, 2k] = sin(i / 10000^(2k / d_model))`, and the cosine in `table[i, 2k + 1]`."""
-    position = torch.arange(n_ctx, dtype=torch.float32)[:, None]
-    rate = torch.exp(torch.arange(0, d_model, 2, dtype=torch.float32) * (-math.log(10_000.0) / d_model))
-    table = torch.zeros(n_ctx, d_model)
+    """`table[i, 2k] = sin(i / 10000^(2k / d_model))`, and the cosine in `table[i, 2k + 1]`; float64."""
+    position = torch.arange(n_ctx, dtype=torch.float64)[:, None]
+    rate = torch.exp(torch.arange(0, d_model, 2, dtype=torch.float64) * (-math.log(10_000.0) / d_model))
+    table = torch.zeros(n_ctx, d_model, dtype=torch.float64)
     table[:, 0::2] = torch.sin(position * rate)
     table[:, 1::2] = torch.cos(position * rate)[:, : d_model // 2]
     return table

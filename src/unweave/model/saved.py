@@ -3,46 +3,65 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from unweave.core.errors import InputError
 from unweave.core.files import folder_atomic, require_folder, write_json_atomic
-from unweave.model.config import HookedTransformerConfig
-
-if TYPE_CHECKING:
-    from unweave.model.transformer import HookedTransformer
+from unweave.model.config import DTYPES, HookedTransformerConfig
+from unweave.model.transformer import HookedTransformer
 
 FORMAT = "unweave-model"
 FORMAT_VERSION = 1
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+NOT_OURS = "name a folder that model.save(DIR) wrote"
 
 
 def write_files(model: HookedTransformer, folder: Path) -> None:
-    """Write the two files into an existing folder."""
-    head = {"format": FORMAT, "format_version": FORMAT_VERSION, "config": model.cfg.to_dict()}
-    write_json_atomic(folder / "config.json", head)
+    """Write the two files into an existing folder.
+
+    Raises:
+        InputError: if the weights are not all of one dtype that a config can name.
+    """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    save_file(tensors, folder / "model.safetensors")
+    # The model may have been converted since it was built, by model.double() for one.
+    config = {**model.cfg.to_dict(), "dtype": _common_dtype(tensors.values())}
+    head = {"format": FORMAT, "format_version": FORMAT_VERSION, "config": config}
+    write_json_atomic(folder / CONFIG, head)
+    save_file(tensors, folder / WEIGHTS)
 
 
 def save(model: HookedTransformer, folder: str | Path) -> None:
     """Write the model; an existing model folder of that name is replaced in one step.
 
     Raises:
-        InputError: if the path, or a part of it, is a file, or a folder that holds no model.
+        InputError: if the path, or a part of it, is a file, or a folder that holds anything else.
     """
-    folder = require_folder(Path(folder), "the model")
-    if folder.exists() and any(folder.iterdir()) and not (folder / "config.json").exists():
-        raise InputError(
-            wanted="a new folder, or one that holds a model",
-            got=f"{folder}, which holds other files",
-            remedy="name a folder of its own for the model",
-        )
-    with folder_atomic(folder) as part:
+    with folder_atomic(require_own_folder(Path(folder))) as part:
         write_files(model, part)
+
+
+def require_own_folder(folder: Path) -> Path:
+    """`folder`, if it is new, empty, or holds a model of ours and nothing more.
+
+    Raises:
+        InputError: if it is not.
+    """
+    require_folder(folder, "the model")
+    held = {path.name for path in folder.iterdir()} if folder.exists() else set[str]()
+    if not held or (held <= {CONFIG, WEIGHTS} and _is_ours(folder / CONFIG)):
+        return folder
+    raise InputError(
+        wanted="a new folder, or one that holds nothing but a saved model",
+        got=f"{folder}, which holds other files",
+        remedy="name a folder of its own for the model",
+    )
 
 
 def load(folder: str | Path, device: str | None = None) -> HookedTransformer:
@@ -54,58 +73,85 @@ def load(folder: str | Path, device: str | None = None) -> HookedTransformer:
     Raises:
         InputError: if a file is missing, cut short, of a newer format, or does not fit its config.
     """
-    from unweave.model.transformer import HookedTransformer
-
     folder = Path(folder)
-    cfg = HookedTransformerConfig(**{**_read_config(folder / "config.json"), "device": device or "cpu"})
-    weights = folder / "model.safetensors"
+    cfg = _read_config(folder / CONFIG, device)
+    weights = folder / WEIGHTS
     try:
-        tensors = load_file(weights, device=str(cfg.device))
-    except (FileNotFoundError, SafetensorError) as error:
+        tensors = load_file(weights)
+    except (OSError, SafetensorError) as error:
         raise InputError(
             wanted=f"whole weights in {weights}",
-            got=f"{error}",
+            got=str(error),
             remedy="take an earlier checkpoint, or copy the folder again",
         ) from error
-    model = HookedTransformer(cfg)
-    _require_fit(weights, {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()},
-                 {name: tuple(tensor.shape) for name, tensor in tensors.items()})  # fmt: skip
+    # Opening a model must not advance the global random state.
+    with torch.random.fork_rng(devices=[]):
+        model = HookedTransformer(cfg)
+    _require_fit(weights, wanted=model.state_dict(), got=tensors)
     model.load_state_dict(tensors)
     return model
 
 
-def _read_config(path: Path) -> dict[str, Any]:
-    remedy = "name a folder that model.save(DIR) wrote"
+def _read_config(path: Path, device: str | None) -> HookedTransformerConfig:
+    values = _read_head(path)["config"]
+    if not isinstance(values, dict):
+        raise InputError(wanted=f"a table of config fields in {path}", got=repr(values), remedy=NOT_OURS)
+    try:
+        return HookedTransformerConfig.from_dict({**values, "device": device})
+    except InputError as error:
+        raise InputError(
+            wanted=f"{error.wanted} in {path}",
+            got=error.got,
+            remedy="open it with the version of unweave that wrote it, or a newer one",
+        ) from error
+
+
+def _read_head(path: Path) -> dict[str, Any]:
     try:
         head = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(wanted="a model folder", got=f"no file {path}", remedy=remedy) from None
+        raise InputError(wanted="a model folder", got=f"no file {path}", remedy=NOT_OURS) from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(wanted=f"readable JSON in {path}", got=str(error), remedy=remedy) from error
+        raise InputError(wanted=f"readable JSON in {path}", got=str(error), remedy=NOT_OURS) from error
     if not isinstance(head, dict) or head.get("format") != FORMAT or "config" not in head:
-        raise InputError(wanted=f"a config of format {FORMAT} in {path}", got="another file", remedy=remedy)
+        raise InputError(wanted=f"a config of format {FORMAT} in {path}", got="another file", remedy=NOT_OURS)
     if head.get("format_version") != FORMAT_VERSION:
         raise InputError(
             wanted=f"format version {FORMAT_VERSION} in {path}",
             got=str(head.get("format_version")),
             remedy="open it with the version of unweave that wrote it, or a newer one",
         )
-    known = HookedTransformerConfig.__dataclass_fields__
-    unknown = sorted(set(head["config"]) - set(known))
-    if unknown:
+    return head
+
+
+def _is_ours(config: Path) -> bool:
+    try:
+        return json.loads(config.read_text(encoding="utf-8"))["format"] == FORMAT
+    except (OSError, ValueError, TypeError, KeyError):
+        return False
+
+
+def _common_dtype(tensors: Iterable[Tensor]) -> str:
+    found = {str(tensor.dtype).removeprefix("torch.") for tensor in tensors}
+    if len(found) != 1 or not found <= DTYPES.keys():
         raise InputError(
-            wanted=f"known config fields in {path}",
-            got=", ".join(unknown),
-            remedy="open it with the version of unweave that wrote it, or a newer one",
+            wanted=f"weights of one dtype, one of {', '.join(DTYPES)}",
+            got=", ".join(sorted(found)),
+            remedy="convert the model first, as by model.float()",
         )
-    return head["config"]
+    return found.pop()
 
 
-def _require_fit(path: Path, wanted: dict[str, tuple[int, ...]], got: dict[str, tuple[int, ...]]) -> None:
+def _require_fit(path: Path, wanted: Mapping[str, Tensor], got: Mapping[str, Tensor]) -> None:
     for name in (*wanted, *got):
-        if wanted.get(name) != got.get(name):
+        here, there = (_described(tensors.get(name)) for tensors in (wanted, got))
+        if here != there:
             raise InputError(
-                wanted=f"{name} of shape {wanted.get(name, 'nothing')} in {path}",
-                got=str(got.get(name, "no such tensor")),
+                wanted=f"{here} for {name} in {path}",
+                got=there,
                 remedy="the weights belong to another config: copy both files from one folder",
             )
+
+
+def _described(tensor: Tensor | None) -> str:
+    return "no such tensor" if tensor is None else f"shape {tuple(tensor.shape)} and {tensor.dtype}"

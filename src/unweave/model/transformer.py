@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,21 +26,28 @@ class HookedTransformer(StackedWeights, HookedRootModule):
     """A decoder whose every intermediate tensor has a name and can be read or replaced.
 
     Args:
-        cfg: a HookedTransformerConfig, or a dict of its fields.
+        cfg: a HookedTransformerConfig, or a dict of its fields. The model keeps a copy of its own.
+
+    Raises:
+        InputError: for a config that cannot be honoured, or a device that this machine lacks.
     """
 
     def __init__(self, cfg: HookedTransformerConfig | dict[str, Any]) -> None:
         super().__init__()
-        self.cfg = cfg = HookedTransformerConfig(**cfg) if isinstance(cfg, dict) else cfg
-        self.embed, self.hook_embed = Embed(cfg), HookPoint()
-        if cfg.positional_embedding_type != "none":
-            learned = cfg.positional_embedding_type == "standard"
-            self.pos_embed = PosEmbed(cfg) if learned else SinusoidalPosEmbed(cfg)
-            self.hook_pos_embed = HookPoint()
-        self.blocks = nn.ModuleList(TransformerBlock(cfg) for _ in range(cfg.n_layers))
-        self.ln_final = make_norm(cfg)
-        self.unembed = Unembed(cfg)
-        init_weights(self, cfg)
+        cfg = HookedTransformerConfig.from_dict(cfg) if isinstance(cfg, dict) else dataclasses.replace(cfg)
+        _require_available(cfg.device)
+        self.cfg = cfg
+        # Whatever torch's default device is: a seed means the same weights everywhere.
+        with torch.device("cpu"):
+            self.embed, self.hook_embed = Embed(cfg), HookPoint()
+            if cfg.positional_embedding_type != "none":
+                learned = cfg.positional_embedding_type == "standard"
+                self.pos_embed = PosEmbed(cfg) if learned else SinusoidalPosEmbed(cfg)
+                self.hook_pos_embed = HookPoint()
+            self.blocks = nn.ModuleList(TransformerBlock(cfg) for _ in range(cfg.n_layers))
+            self.ln_final = make_norm(cfg)
+            self.unembed = Unembed(cfg)
+            init_weights(self, cfg)
         self.to(device=cfg.device, dtype=cfg.torch_dtype)
         self.setup()
 
@@ -61,6 +70,18 @@ class HookedTransformer(StackedWeights, HookedRootModule):
         Raises:
             InputError: for tokens that the model cannot read, or an argument out of range.
         """
+        if return_type not in ("logits", None):
+            raise InputError(
+                wanted="return_type 'logits' or None",
+                got=repr(return_type),
+                remedy="compute the loss from logits",
+            )
+        if not isinstance(unembed_at, slice):
+            raise InputError(
+                wanted="a slice of positions for unembed_at",
+                got=repr(unembed_at),
+                remedy="write slice(-1, None) for the last one",
+            )
         resid = self.input_to_embed(input)
         for block in self.blocks[: self._stop(stop_at_layer)]:
             resid = block(resid)
@@ -69,13 +90,7 @@ class HookedTransformer(StackedWeights, HookedRootModule):
         if return_type is None and not any(point.active for point in self._final_points()):
             return None
         normalized = self.ln_final(resid[:, unembed_at])
-        if return_type is None:
-            return None
-        if return_type != "logits":
-            raise InputError(
-                wanted="return_type 'logits' or None", got=repr(return_type), remedy="compute the loss from logits"
-            )
-        return self.unembed(normalized)
+        return None if return_type is None else self.unembed(normalized)
 
     def input_to_embed(self, input: Tensor) -> Float[Tensor, "batch pos d_model"]:
         """The residual stream before layer 0: token embeddings, plus positions if there are any."""
@@ -100,7 +115,7 @@ class HookedTransformer(StackedWeights, HookedRootModule):
             remove_batch_dim: drop the batch dimension, which must then be 1.
 
         Raises:
-            HookError: if a name does not exist, or lies beyond `stop_at_layer`.
+            HookError: if a name does not exist, or lies beyond `stop_at_layer`, or nothing is picked.
         """
         with self.recording(names_filter, detach=detach) as kept:
             output = self(*args, **kwargs)
@@ -115,20 +130,22 @@ class HookedTransformer(StackedWeights, HookedRootModule):
             kept = {name: tensor[0] for name, tensor in kept.items()}
         return output, ActivationCache(kept, self.cfg.n_layers)
 
-    def save(self, folder: str | Any) -> None:
+    def save(self, folder: str | Path) -> None:
         """Write this model as a folder that `unweave.load` opens; see `unweave.model.saved`."""
         from unweave.model.saved import save
 
         save(self, folder)
 
     def _stop(self, layer: int | None) -> int:
-        n_layers = self.cfg.n_layers
+        n_layers = len(self.blocks)
         if layer is None:
             return n_layers
         stop = layer + n_layers if layer < 0 else layer
         if not 0 <= stop <= n_layers:
             raise InputError(
-                wanted=f"stop_at_layer between {-n_layers} and {n_layers}", got=str(layer), remedy="count again"
+                wanted=f"stop_at_layer between {-n_layers} and {n_layers}",
+                got=str(layer),
+                remedy="leave it out to run every layer",
             )
         return stop
 
@@ -146,11 +163,21 @@ class HookedTransformer(StackedWeights, HookedRootModule):
                 got=f"shape {tuple(tokens.shape)}",
                 remedy="cut the sequences, or build the model with a larger n_ctx",
             )
-        low, high = torch.aminmax(tokens)
+        low, high = torch.stack(torch.aminmax(tokens)).tolist()
         if low < 0 or high >= self.cfg.d_vocab:
             raise InputError(
                 wanted=f"tokens from 0 to {self.cfg.d_vocab - 1}",
-                got=f"values from {int(low)} to {int(high)}",
+                got=f"values from {low} to {high}",
                 remedy="check the vocabulary that they were made with",
             )
-        return tokens
+        return tokens.to(self.W_E.device)
+
+
+def _require_available(device: str | None) -> None:
+    try:
+        torch.empty(0, device=device)
+    # Which of the three depends on the device: an unknown kind, one not built in, one not there.
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise InputError(
+            wanted="a device of this machine", got=repr(device), remedy="write device='cpu'"
+        ) from error

@@ -47,19 +47,44 @@ class PreviousToken:
         """The loss, in nats, of a uniform guess over the whole vocabulary."""
         return math.log(self.d_vocab)
 
+    @property
+    def orderless_loss(self) -> float:
+        """The best mean loss, in nats, of a guess that sees the tokens so far but not their order.
+
+        The current token and BOS are known. At position i >= 2 the target is one of the m = i - 1
+        other tokens, any of them alike, so the best guess gives a token its count over m. The loss
+        is log m - E[log(1 + K)] with K ~ Binomial(m - 1, 1 / (d_vocab - 1)), the further copies of
+        the target. At position 1 the target is BOS, and known.
+        """
+        p = 1.0 / (self.d_vocab - 1)
+        total = 0.0
+        for m in range(1, self.n_ctx - 1):
+            copies = sum(
+                math.comb(m - 1, k) * p**k * (1.0 - p) ** (m - 1 - k) * math.log1p(k) for k in range(m)
+            )
+            total += math.log(m) - copies
+        return total / (self.n_ctx - 1)
+
     def batch(self, batch_size: int, seed: int) -> Batch:
         """`batch_size` sequences, `[batch_size, n_ctx]`, and their targets, `[batch_size, n_ctx - 1]`."""
-        if batch_size < 1:
-            raise InputError(wanted="batch_size of at least 1", got=str(batch_size), remedy="ask for more")
-        tokens = torch.randint(
-            1, self.d_vocab, (batch_size, self.n_ctx), generator=generator(seed, "previous-token")
-        )
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise InputError(
+                wanted="a whole number of at least 1 for batch_size", got=repr(batch_size), remedy="ask for more"
+            )
+        shape, source = (batch_size, self.n_ctx), generator(seed, "previous-token")
+        tokens = torch.randint(1, self.d_vocab, shape, generator=source, device="cpu")
         tokens[:, 0] = 0
         return self.with_targets(tokens)
 
     def with_targets(self, tokens: Int[Tensor, "batch pos"]) -> Batch:
-        """The batch that these sequences make."""
-        return Batch(tokens, tokens[:, :-1])
+        """The batch that these sequences make.
+
+        Raises:
+            InputError: for tokens that are not whole numbers from 0 to `d_vocab - 1`, or with fewer
+                than two positions.
+        """
+        tokens = _checked(tokens, self.d_vocab)
+        return Batch(tokens, tokens[:, :-1].clone())
 
     def loss(
         self, logits: Float[Tensor, "batch pos d_vocab"], batch: Batch, per_token: bool = False

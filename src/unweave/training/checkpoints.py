@@ -13,6 +13,11 @@ from unweave.model.transformer import HookedTransformer
 from unweave.training.config import TrainConfig
 
 
+def list_checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints in `folder`, the earliest first."""
+    return sorted(folder.glob("step-" + 8 * "[0-9]"))
+
+
 def write_checkpoint(
     folder: Path, model: HookedTransformer, optimizer: torch.optim.Optimizer, config: TrainConfig, step: int
 ) -> Path:

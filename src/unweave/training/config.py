@@ -39,13 +39,20 @@ class TrainConfig:
     checkpoint_every: int = 500
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "betas", tuple(self.betas))
+        if isinstance(self.betas, list):
+            object.__setattr__(self, "betas", tuple(self.betas))
         checks: list[tuple[str, bool, str]] = [
             ("steps", _count(self.steps), "a whole number of at least 1"),
             ("batch_size", _count(self.batch_size), "a whole number of at least 1"),
             ("checkpoint_every", _count(self.checkpoint_every), "a whole number of at least 1"),
             ("lr", _finite(self.lr) and self.lr > 0, "a number above 0"),
-            ("betas", len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas), "two numbers in [0, 1)"),
+            (
+                "betas",
+                isinstance(self.betas, tuple)
+                and len(self.betas) == 2
+                and all(_finite(beta) and 0 <= beta < 1 for beta in self.betas),
+                "two numbers in [0, 1)",
+            ),
             ("weight_decay", _finite(self.weight_decay) and self.weight_decay >= 0, "a number of at least 0"),
             (
                 "max_grad_norm",
@@ -59,7 +66,9 @@ class TrainConfig:
         for name, good, wanted in checks:
             if not good:
                 raise InputError(
-                    wanted=f"{wanted} for {name}", got=repr(getattr(self, name)), remedy=f"set {name} in TrainConfig"
+                    wanted=f"{wanted} for {name}",
+                    got=repr(getattr(self, name)),
+                    remedy=f"set {name} in TrainConfig",
                 )
 
     def to_dict(self) -> dict[str, Any]:

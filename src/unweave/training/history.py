@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -34,14 +34,15 @@ class History(list[StepRecord]):
         self._file = file
 
     def add(self, record: StepRecord) -> None:
+        """Append one step's record, here and to the file."""
         self.append(record)
         if self._file is not None:
-            self._file.write(json.dumps(asdict(record)) + "\n")
+            self._file.write(json.dumps(asdict(record), allow_nan=False) + "\n")
             self._file.flush()
 
 
 @contextmanager
-def open_history(path: Path | None) -> Iterator[History]:
+def open_history(path: Path | None) -> Generator[History]:
     """A history that writes to `path` (or to memory alone) until the block ends."""
     if path is None:
         yield History()

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from types import FrameType
 
 
 @contextmanager
-def deferred_interrupt() -> Iterator[Callable[[], bool]]:
-    """Within the block, the first Ctrl-C is noted, and the yielded function says so; a second one raises at once.
+def deferred_interrupt() -> Generator[Callable[[], bool]]:
+    """Within the block, the first Ctrl-C is noted, and the yielded function says so.
 
-    Signals reach the main thread alone: in any other this does nothing.
+    A second one raises at once. One that was noted is never lost: it raises when the block ends.
+    Signals reach the main thread alone, and a process may have been told to ignore them: there
+    this does nothing.
     """
-    if threading.current_thread() is not threading.main_thread():
+    previous = signal.getsignal(signal.SIGINT)
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if not in_main_thread or previous in (signal.SIG_IGN, None):
         yield lambda: False
         return
     noted = False
-    previous = signal.getsignal(signal.SIGINT)
 
     def note(signum: int, frame: FrameType | None) -> None:
         nonlocal noted
@@ -32,3 +35,5 @@ def deferred_interrupt() -> Iterator[Callable[[], bool]]:
         yield lambda: noted
     finally:
         signal.signal(signal.SIGINT, previous)
+    if noted:
+        raise KeyboardInterrupt

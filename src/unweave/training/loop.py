@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import math
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from unweave.core.errors import InputError
 from unweave.core.files import require_folder
 from unweave.core.seeds import derive
+from unweave.model.saved import require_own_folder
 from unweave.model.transformer import HookedTransformer
 from unweave.tasks import Batch, PreviousToken
-from unweave.training.checkpoints import write_checkpoint
+from unweave.training.checkpoints import list_checkpoints, write_checkpoint
 from unweave.training.config import TrainConfig
 from unweave.training.history import History, StepRecord, open_history
 from unweave.training.interrupt import deferred_interrupt
@@ -23,7 +26,7 @@ from unweave.training.loss import unembedded_cross_entropy
 
 
 class TrainingDiverged(RuntimeError):
-    """The loss stopped being a finite number; the last checkpoint is from before that."""
+    """The loss or its gradient stopped being finite; the last checkpoint is from before that."""
 
 
 @dataclass(frozen=True)
@@ -46,14 +49,16 @@ def train(
     """Train `model` in place on the task's stream.
 
     With `out`, the folder gets `history.jsonl` while the run goes on, `checkpoints/step-*` every
-    `checkpoint_every` steps and at the end (also after Ctrl-C), and at the end `model`.
+    `checkpoint_every` steps and at the end (also after Ctrl-C), and at the end `model`. These
+    replace what an earlier run left there.
 
     Raises:
-        InputError: if the model cannot read the task's tokens, or `out` cannot be a folder.
-        TrainingDiverged: if the loss is no longer finite.
+        InputError: if the model cannot read the task's tokens, or `out` cannot be the run's folder.
+        TrainingDiverged: if the loss or its gradient is no longer finite.
+        KeyboardInterrupt: after Ctrl-C, when the step and its checkpoint are complete.
     """
     _require_fit(model, task)
-    folder = None if out is None else require_folder(Path(out), "the run")
+    folder = None if out is None else _cleared(Path(out))
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=config.lr, betas=config.betas, weight_decay=config.weight_decay, fused=True
     )
@@ -64,18 +69,18 @@ def train(
         tqdm(range(config.steps), desc=label, unit="step", disable=not progress) as steps,
     ):
         for step in steps:
-            lr = config.lr * config.schedule(step)
+            lr = config.lr * float(config.schedule(step))
             batch = task.batch(config.batch_size, derive(config.seed, "train", step))
             loss, accuracy, norm = _update(model, optimizer, batch, task.scored, lr, config)
             history.add(StepRecord(step, loss, accuracy, lr, norm, round(time.perf_counter() - begun, 3)))
             steps.set_postfix(loss=f"{loss:.4f}", refresh=False)
-            last = step + 1 == config.steps or interrupted()
-            if folder is not None and (last or (step + 1) % config.checkpoint_every == 0):
+            last, stop = step + 1 == config.steps, interrupted()
+            if folder is not None and (last or stop or (step + 1) % config.checkpoint_every == 0):
                 write_checkpoint(folder / "checkpoints", model, optimizer, config, step + 1)
-            if interrupted():
+            if stop and not last:
                 raise KeyboardInterrupt(f"stopped after {step + 1} of {config.steps} steps")
-    if folder is not None:
-        model.save(folder / "model")
+        if folder is not None:
+            model.save(folder / "model")
     return Run(model, history, folder)
 
 
@@ -88,7 +93,7 @@ def _update(
     config: TrainConfig,
 ) -> tuple[float, float, float]:
     """One optimiser step; loss and accuracy of the batch before it, and the gradient's norm."""
-    device = model.unembed.W_U.device
+    device = model.W_U.device
     bf16 = config.precision == "bf16"
     for group in optimizer.param_groups:
         group["lr"] = lr
@@ -96,15 +101,28 @@ def _update(
         resid = model(batch.tokens.to(device), stop_at_layer=model.cfg.n_layers)
         final = model.ln_final(resid[:, scored])
     loss, accuracy = unembedded_cross_entropy(
-        final.flatten(0, 1), model.unembed.W_U, model.unembed.b_U, batch.targets.flatten().to(device), bf16
+        final.flatten(0, 1), model.W_U, model.b_U, batch.targets.flatten().to(device), bf16
     )
-    if not math.isfinite(loss.item()):
-        raise TrainingDiverged(f"the loss became {loss.item()}: lower the learning rate, or clip gradients")
+    _require_finite(loss, "loss")
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.max_grad_norm or math.inf)
+    _require_finite(norm, "gradient's norm")
     optimizer.step()
     return loss.item(), accuracy.item(), norm.item()
+
+
+def _cleared(folder: Path) -> Path:
+    require_folder(folder, "the run")
+    model = require_own_folder(folder / "model")
+    for stale in (*list_checkpoints(folder / "checkpoints"), *([model] if model.exists() else [])):
+        shutil.rmtree(stale)
+    return folder
+
+
+def _require_finite(value: Tensor, what: str) -> None:
+    if not math.isfinite(value.item()):
+        raise TrainingDiverged(f"the {what} became {value.item()}: lower the learning rate, or clip gradients")
 
 
 def _require_fit(model: HookedTransformer, task: PreviousToken) -> None:

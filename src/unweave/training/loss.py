@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 # Rows of logits made at a time, by device. On a CPU a chunk stays in the cache (measured at
 # 300 and 50,257 words of vocabulary); a GPU wants few large products.
@@ -46,8 +47,9 @@ class _UnembeddedCrossEntropy(torch.autograd.Function):
             rows = slice(start, start + chunk)
             xs, wanted = x[rows].to(dtype), targets[rows, None]
             logits = (xs @ w).to(x.dtype).add_(bias) if bf16 else torch.addmm(bias, xs, w)
-            top, chosen = logits.amax(-1, keepdim=True), logits.gather(1, wanted)
-            hits += (chosen == top).sum()
+            # Not `chosen == top`: that counts ties, which bf16 products make, as hits.
+            (top, guess), chosen = logits.max(-1, keepdim=True), logits.gather(1, wanted)
+            hits += (guess == wanted).sum()
             exps = logits.sub_(top).exp_()
             total = exps.sum(-1, keepdim=True)
             loss += (total.log() + top - chosen).sum()
@@ -63,6 +65,7 @@ class _UnembeddedCrossEntropy(torch.autograd.Function):
         return loss / n, accuracy
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad_loss: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         grad_x, grad_w, grad_b = ctx.saved_tensors
         return grad_x * grad_loss, grad_w * grad_loss, grad_b * grad_loss, None, None

@@ -11,7 +11,9 @@ from unweave.core.errors import InputError
 class Schedule(Protocol):
     """`schedule(step)` is what the learning rate is multiplied by at that step, counted from 0."""
 
-    def __call__(self, step: int, /) -> float: ...
+    def __call__(self, step: int, /) -> float:
+        """The multiplier at `step`."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,7 @@ class Constant:
     """1 at every step."""
 
     def __call__(self, step: int) -> float:
+        """1, whatever the step."""
         return 1.0
 
 
@@ -35,4 +38,5 @@ class LinearWarmup:
             )
 
     def __call__(self, step: int) -> float:
+        """The share of the warmup that lies behind, 1 at most."""
         return min(step / self.steps, 1.0)

@@ -1,0 +1,67 @@
+"""Unweave: open a transformer up, form hypotheses about how it works, and test them causally.
+
+    import unweave
+
+    model = unweave.HookedTransformer(unweave.HookedTransformerConfig(...))
+    logits, cache = model.run_with_cache(tokens)
+    cache["pattern", 1]  # layer 1's attention pattern: [batch, head, query, key]
+
+Public names are loaded when they are first reached, so that importing this package costs next to
+nothing and loads no torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from unweave import analysis, charts, experiments, tasks, training
+    from unweave.model.cache import ActivationCache
+    from unweave.model.config import HookedTransformerConfig
+    from unweave.model.saved import load
+    from unweave.model.transformer import HookedTransformer
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ActivationCache",
+    "HookedTransformer",
+    "HookedTransformerConfig",
+    "__version__",
+    "analysis",
+    "charts",
+    "experiments",
+    "load",
+    "tasks",
+    "training",
+]
+
+# Where each public name lives: a module, or a name in one ("module:name").
+_HOMES = {
+    "ActivationCache": "unweave.model.cache:ActivationCache",
+    "HookedTransformer": "unweave.model.transformer:HookedTransformer",
+    "HookedTransformerConfig": "unweave.model.config:HookedTransformerConfig",
+    "analysis": "unweave.analysis",
+    "charts": "unweave.charts",
+    "experiments": "unweave.experiments",
+    "load": "unweave.model.saved:load",
+    "tasks": "unweave.tasks",
+    "training": "unweave.training",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        # With name and object given, Python adds "Did you mean …?" to the message.
+        raise AttributeError(f"unweave has no {name!r}", name=name, obj=import_module(__name__))
+    module, _, attribute = _HOMES[name].partition(":")
+    value = import_module(module)
+    if attribute:
+        value = getattr(value, attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

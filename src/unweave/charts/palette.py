@@ -1,0 +1,79 @@
+"""Every colour of the charts, in one place, chosen to be told apart by colour-blind readers.
+
+Categories follow Okabe and Ito (2008, "Color Universal Design"). Two of its colours are too
+faint on white and its black vanishes on a dark page, so the light list darkens orange and sky
+blue, the dark list keeps the original ones and writes white for black, and yellow is left out.
+Figures are drawn with the light list; the page writer swaps one list for the other.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+#: blue, vermillion, green, purple, ochre, sky, ink: at least 3:1 against white.
+CATEGORIES: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#7A5A00", "#3D93C6", "#1A1A1A")
+
+#: The same seven, at least 3:1 against the dark page.
+CATEGORIES_DARK: Final = (
+    "#2B8FD0",
+    "#E8701A",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#7CC4EE",
+    "#F2F2F2",
+)
+
+#: What each light colour becomes on a dark page.
+LIGHT_TO_DARK: Final = dict(zip(CATEGORIES, CATEGORIES_DARK, strict=True))
+
+#: Open symbols and single highlights: ink, which no line of a small chart shares.
+MARK: Final = CATEGORIES[-1]
+
+#: Reference lines and text whose background is unknown: 4.5:1 on white, 3.9:1 on the dark page.
+NEUTRAL: Final = "#767676"
+
+#: Perceptually even and monotone in lightness (plotly knows it by name).
+SEQUENTIAL: Final = "Viridis"
+
+#: Blue below zero, orange above, equally dark at equal distance. Zero is a warm grey, so that it
+#: differs from an empty cell, which shows the page.
+DIVERGING: Final = (
+    (0.0, "#053A63"),
+    (0.25, "#3B82B5"),
+    (0.42, "#A9C7DB"),
+    (0.5, "#ECE9E2"),
+    (0.58, "#E9C29A"),
+    (0.75, "#C8782A"),
+    (1.0, "#6E3100"),
+)
+
+#: Told apart without colour: line dashes, marker symbols and bar patterns, in the same order.
+#: The dash and colour lists have no common period, so 42 lines differ before one repeats.
+DASHES: Final = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+SYMBOLS: Final = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star")
+PATTERNS: Final = ("", "/", "x", "-", ".", "\\", "+")
+
+#: The page's own backgrounds, against which contrast is reckoned.
+PAGE_LIGHT: Final = "#FFFFFF"
+PAGE_DARK: Final = "#14171C"
+
+
+def category(index: int) -> str:
+    """The colour of series `index`, counted from 0; the list repeats after seven."""
+    return CATEGORIES[index % len(CATEGORIES)]
+
+
+def dash(index: int) -> str:
+    """The line dash of series `index`, counted from 0."""
+    return DASHES[index % len(DASHES)]
+
+
+def symbol(index: int) -> str:
+    """The marker symbol of series `index`, counted from 0."""
+    return SYMBOLS[index % len(SYMBOLS)]
+
+
+def pattern(index: int) -> str:
+    """The bar fill pattern of series `index`, counted from 0; the first is plain."""
+    return PATTERNS[index % len(PATTERNS)]

@@ -1,0 +1,110 @@
+"""What the claims are tested on: the model, its controls, and separate batches of sequences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from unweave.analysis.ablation import positional_means
+from unweave.analysis.intervals import estimate
+from unweave.analysis.outcomes import Hooks, Outcome, outcome
+from unweave.core.claims import Estimate
+from unweave.core.errors import InputError
+from unweave.core.seeds import derive
+from unweave.model.cache import ActivationCache
+from unweave.model.config import HookedTransformerConfig
+from unweave.model.transformer import HookedTransformer
+from unweave.tasks import Batch, PreviousToken
+
+
+@dataclass(frozen=True)
+class Study:
+    """One model under test.
+
+    Args:
+        model: two layers, one head.
+        one_layer: the same, trained the same way, with one layer.
+        seed: of every batch and of every random control.
+        sequences: how many sequences each batch has.
+    """
+
+    model: HookedTransformer
+    one_layer: HookedTransformer
+    seed: int = 0
+    sequences: int = 1000
+
+    def __post_init__(self) -> None:
+        for model, layers in ((self.model, 2), (self.one_layer, 1)):
+            cfg = model.cfg
+            if cfg.n_layers != layers or cfg.n_heads != 1 or cfg.attn_only or cfg.d_vocab != cfg.d_vocab_out:
+                raise InputError(
+                    wanted=f"a model with {layers} layers of one head and an MLP, d_vocab_out = d_vocab",
+                    got=f"{cfg.n_layers} layers, {cfg.n_heads} heads, attn_only={cfg.attn_only}, "
+                    f"d_vocab {cfg.d_vocab}, d_vocab_out {cfg.d_vocab_out}",
+                    remedy="the claims of no-position are about that shape: train one with `unweave run no-position`",
+                )
+
+    @cached_property
+    def task(self) -> PreviousToken:
+        return PreviousToken(d_vocab=self.model.cfg.d_vocab, n_ctx=self.model.cfg.n_ctx)
+
+    @cached_property
+    def batch(self) -> Batch:
+        """Held-out sequences, on which everything is measured."""
+        return self.task.batch(self.sequences, derive(self.seed, "held-out"))
+
+    @cached_property
+    def other(self) -> Batch:
+        """A separate batch, from which means are taken."""
+        return self.task.batch(self.sequences, derive(self.seed, "means"))
+
+    @cached_property
+    def untrained(self) -> HookedTransformer:
+        """A model of the same config with fresh weights from a seed of its own."""
+        fields = {**self.model.cfg.to_dict(), "seed": derive(self.seed, "untrained")}
+        return HookedTransformer(HookedTransformerConfig(**fields))
+
+    @cached_property
+    def clean(self) -> Outcome:
+        return self.outcome()
+
+    @cached_property
+    def cache(self) -> ActivationCache:
+        """Every ordinary activation of the clean run on `batch`."""
+        return self.cached(self.model)
+
+    @cached_property
+    def untrained_cache(self) -> ActivationCache:
+        return self.cached(self.untrained)
+
+    @torch.no_grad()
+    def cached(self, model: HookedTransformer) -> ActivationCache:
+        return model.run_with_cache(self.batch.tokens, return_type=None)[1]
+
+    @cached_property
+    def means(self) -> dict[str, Float[Tensor, "..."]]:
+        """Per-position means of every activation over `other`."""
+        return positional_means(self.model, self.other.tokens)
+
+    def outcome(self, hooks: Hooks = (), batch: Batch | None = None) -> Outcome:
+        return outcome(self.model, self.task, batch or self.batch, hooks)
+
+    def rise(self, result: Outcome, first: int = 1) -> Estimate:
+        """How much higher than clean the loss is from position `first` on, paired by sequence."""
+        start = first - range(self.task.n_ctx)[self.task.scored][0]
+        return estimate((result.loss - self.clean.loss)[:, start:].mean(1), "nats")
+
+    def draw(self, *names: str | int) -> torch.Generator:
+        """A generator for a random control."""
+        return torch.Generator().manual_seed(derive(self.seed, *names))
+
+
+def averaged(outcomes: Iterable[Outcome]) -> Outcome:
+    """The mean outcome of repeated random draws, sequence by sequence."""
+    drawn = list(outcomes)
+    return Outcome(*(torch.stack([getattr(o, f) for o in drawn]).mean(0) for f in ("logits", "loss", "hits")))

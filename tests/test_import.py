@@ -1,0 +1,70 @@
+"""What an import loads. How long it takes is measured by `bench/import_time.py`."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+
+import pytest
+
+import unweave
+from tests.repository import ROOT
+
+HEAVY = {"torch", "numpy", "einops", "jaxtyping", "safetensors", "tqdm", "typer", "rich", "plotly", "jinja2"}
+
+
+def loaded_after(code: str) -> set[str]:
+    """The heavy packages that a fresh process has loaded after `code`."""
+    script = f"import json, sys\n{code}\nprint(json.dumps(sorted(sys.modules)), file=sys.__stderr__)"
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return HEAVY & set(json.loads(result.stderr))
+
+
+def test_importing_unweave_loads_nothing_heavy():
+    assert loaded_after("import unweave") == set()
+
+
+def test_listing_the_public_names_loads_nothing_heavy():
+    assert loaded_after("import unweave; dir(unweave)") == set()
+
+
+def test_reaching_the_model_loads_neither_charts_nor_the_command_line():
+    loaded = loaded_after("import unweave; unweave.HookedTransformer")
+    assert "torch" in loaded
+    assert loaded.isdisjoint({"typer", "rich", "plotly", "jinja2"})
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["run", "--help"], ["claims", "--help"]])
+def test_the_command_line_answers_without_torch(arguments: list[str]):
+    loaded = loaded_after(f"from unweave.cli.main import main\nassert main({arguments!r}) == 0")
+    assert loaded.isdisjoint({"torch", "numpy", "plotly", "jinja2"})
+
+
+@pytest.mark.parametrize("name", [name for name in unweave.__all__ if name != "__version__"])
+def test_every_public_name_is_there(name: str):
+    assert getattr(unweave, name) is not None
+
+
+def test_the_public_names_are_listed_once():
+    assert set(unweave.__all__) <= set(dir(unweave))
+    assert set(unweave.__all__) - {"__version__"} == set(unweave._HOMES)
+    # What type checkers are told is what the lazy table serves.
+    tree = ast.parse((ROOT / "src/unweave/__init__.py").read_text(encoding="utf-8"))
+    [block] = [node for node in tree.body if isinstance(node, ast.If)]
+    told = {
+        alias.name: f"unweave.{alias.name}" if node.module == "unweave" else f"{node.module}:{alias.name}"
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert told == unweave._HOMES
+
+
+def test_an_unknown_name_says_so():
+    with pytest.raises(AttributeError, match=r"^unweave has no 'HookedTransformr'$") as caught:
+        _ = unweave.HookedTransformr
+    # With these, Python's traceback adds "Did you mean: 'HookedTransformer'?"
+    assert caught.value.name == "HookedTransformr"
+    assert caught.value.obj is unweave
