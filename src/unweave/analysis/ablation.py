@@ -60,7 +60,7 @@ def replaced_by(value: Float[Tensor, "..."]) -> HookFunction:
 def mean_ablation(
     model: HookedTransformer,
     tokens: Int[Tensor, "batch pos"],
-    mean_tokens: Int[Tensor, "other pos"],
+    mean_tokens: Int[Tensor, "other mean_pos"],
     metric: Metric,
     names: Sequence[str] | None = None,
     progress: bool = False,

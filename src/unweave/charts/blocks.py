@@ -16,6 +16,8 @@ ColumnKind = Literal["text", "number", "verdict"]
 Cell = str | int | float | None
 
 VERDICTS: Final[tuple[str, ...]] = get_args(Verdict)
+#: Beside the word, so that no verdict is told by its colour alone.
+VERDICT_SYMBOLS: Final = {"supported": "✓", "refuted": "✗", "inconclusive": "?"}
 COLUMN_KINDS: Final[tuple[str, ...]] = get_args(ColumnKind)
 _ANCHOR: Final = re.compile(r"[a-z][a-z0-9-]*")
 
@@ -140,6 +142,8 @@ class ClaimCard:
         controls: likewise, of the control measurements.
         verdict: "supported", "refuted" or "inconclusive".
         reason: why, in a sentence or two.
+        control_design: what the control is, and what it would show.
+        amended: what was changed after results had been seen, and why; shown apart.
     """
 
     kind: ClassVar[str] = "claim"
@@ -153,6 +157,8 @@ class ClaimCard:
     controls: Sequence[tuple[str, str, str, str] | Measured]
     verdict: Verdict
     reason: str
+    control_design: str = ""
+    amended: str = ""
     anchor: str = field(init=False, default="")
 
     def __post_init__(self) -> None:

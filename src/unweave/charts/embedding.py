@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 import plotly.graph_objects as go
 from markupsafe import Markup
+from numpy.typing import NDArray
 
 DIGITS: Final = 6  # significant; float32 results hold about seven
 
@@ -76,7 +77,7 @@ def _simplified(value: Any) -> Any:
     return value
 
 
-def _array(packed: dict[str, Any]) -> np.ndarray[Any, Any]:
+def _array(packed: dict[str, Any]) -> NDArray[np.generic]:
     """The array that plotly packed as base64 with its type and shape."""
     flat = np.frombuffer(base64.b64decode(packed["bdata"]), dtype=np.dtype(packed["dtype"]))
     if "shape" not in packed:

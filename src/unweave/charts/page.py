@@ -8,20 +8,18 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import count
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from unweave.charts import palette
-from unweave.charts.blocks import Block, Cell, ClaimCard, Picture, Section
+from unweave.charts.blocks import VERDICT_SYMBOLS, Block, Cell, ClaimCard, Picture, Section
 from unweave.charts.embedding import figure_json, figure_title, figure_width, script_json
 from unweave.charts.inline import inline, paragraphs
 from unweave.core.errors import InputError
 from unweave.core.files import write_text_atomic
-
-_SYMBOLS = {"supported": "✓", "refuted": "✗", "inconclusive": "?"}
 
 
 @final
@@ -85,11 +83,13 @@ def page_html(page: Page) -> str:
         (section, [(block, next(number) if isinstance(block, Picture) else 0) for block in section.blocks])
         for section in page.sections
     ]
-    return _environment().get_template("page.html.j2").render(
+    template = _environment().get_template("page.html.j2")
+    return template.render(
         page=page,
         sections=sections,
         has_figures=any(isinstance(block, Picture) for block in page.blocks()),
         plotly=_plotly_script(),
+        palette=palette,
         colours=script_json(palette.LIGHT_TO_DARK),
     )
 
@@ -104,15 +104,17 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters.update(
-        inline=inline,
-        paragraphs=paragraphs,
-        cell=cell_text,
-        figure_json=figure_json,
-        figure_title=figure_title,
-        figure_width=figure_width,
-    )
-    environment.globals.update(symbols=_SYMBOLS)
+    filters: dict[str, Any] = {
+        "inline": inline,
+        "paragraphs": paragraphs,
+        "cell": cell_text,
+        "figure_json": figure_json,
+        "figure_title": figure_title,
+        "figure_width": figure_width,
+    }
+    names: dict[str, Any] = {"symbols": VERDICT_SYMBOLS}
+    environment.filters.update(filters)
+    environment.globals.update(names)
     return environment
 
 

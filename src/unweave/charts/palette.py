@@ -1,28 +1,20 @@
 """Every colour of the charts, in one place, chosen to be told apart by colour-blind readers.
 
-Categories follow Okabe and Ito (2008, "Color Universal Design"). Two of its colours are too
-faint on white and its black vanishes on a dark page, so the light list darkens orange and sky
-blue, the dark list keeps the original ones and writes white for black, and yellow is left out.
-Figures are drawn with the light list; the page writer swaps one list for the other.
+Categories follow Okabe and Ito (2008, "Color Universal Design") without their yellow. Their
+orange and sky blue are too faint on white and their black vanishes on a dark page, so the light
+list darkens the former two, and the dark list keeps the originals with white for black. Figures
+are drawn with the light list; the page writer swaps one list for the other.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-#: blue, vermillion, green, purple, ochre, sky, ink: at least 3:1 against white.
-CATEGORIES: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#7A5A00", "#3D93C6", "#1A1A1A")
+#: blue, vermillion, green, purple, ochre, deep sky, ink: at least 3:1 against white.
+CATEGORIES: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#7A5A00", "#0B4765", "#1A1A1A")
 
-#: The same seven, at least 3:1 against the dark page.
-CATEGORIES_DARK: Final = (
-    "#2B8FD0",
-    "#E8701A",
-    "#009E73",
-    "#CC79A7",
-    "#E69F00",
-    "#7CC4EE",
-    "#F2F2F2",
-)
+#: The same seven for a dark page: orange for ochre, sky blue, and white for ink.
+CATEGORIES_DARK: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F2F2F2")
 
 #: What each light colour becomes on a dark page.
 LIGHT_TO_DARK: Final = dict(zip(CATEGORIES, CATEGORIES_DARK, strict=True))
@@ -39,13 +31,13 @@ SEQUENTIAL: Final = "Viridis"
 #: Blue below zero, orange above, equally dark at equal distance. Zero is a warm grey, so that it
 #: differs from an empty cell, which shows the page.
 DIVERGING: Final = (
-    (0.0, "#053A63"),
-    (0.25, "#3B82B5"),
-    (0.42, "#A9C7DB"),
+    (0.0, "#07416B"),
+    (0.25, "#438CC0"),
+    (0.42, "#B2CDDF"),
     (0.5, "#ECE9E2"),
-    (0.58, "#E9C29A"),
-    (0.75, "#C8782A"),
-    (1.0, "#6E3100"),
+    (0.58, "#E7BF96"),
+    (0.75, "#BF7026"),
+    (1.0, "#632C00"),
 )
 
 #: Told apart without colour: line dashes, marker symbols and bar patterns, in the same order.

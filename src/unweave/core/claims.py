@@ -30,6 +30,7 @@ class Estimate:
     unit: str = ""
 
     def to_dict(self) -> dict[str, Any]:
+        """JSON values, to six digits."""
         interval = None if self.low is None else [_json(self.low), _json(self.high)]
         return {"value": _json(self.value), "interval": interval, "unit": self.unit}
 
@@ -57,7 +58,7 @@ class Check:
 
     @property
     def outcome(self) -> str:
-        """"passed", "failed", or "unclear" when the interval holds the threshold."""
+        """Either "passed", "failed", or, when the interval holds the threshold, "unclear"."""
         low = self.estimate.value if self.estimate.low is None else self.estimate.low
         high = self.estimate.value if self.estimate.high is None else self.estimate.high
         if math.isnan(self.estimate.value):
@@ -68,6 +69,7 @@ class Check:
         return "passed" if high < self.below else "failed" if low >= self.below else "unclear"
 
     def to_dict(self) -> dict[str, Any]:
+        """The threshold, what was measured, and the outcome, as JSON values."""
         return {
             "name": self.name,
             **self.estimate.to_dict(),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Generator, Iterable, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, Protocol, Self, runtime_checkable
 
 from torch import Tensor, nn
 
 from unweave.core.errors import HookError, nearest
 
 
+@runtime_checkable
 class HookFunction(Protocol):
     """`fn(tensor, hook=point)`: return a replacement of the same shape and dtype, or None.
 

@@ -57,6 +57,10 @@ class ActivationCache(Mapping[str, Tensor]):
                 pass
             case (site, layer, layer_type):
                 pass
+            case _:  # pyright: ignore[reportUnnecessaryComparison]
+                raise MissingActivation(
+                    wanted="a hook name, or (site, layer)", got=repr(key), remedy='write cache["pattern", 0]'
+                )
         if layer is not None and layer < 0:
             layer += self.n_layers
         try:

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import torch
 
@@ -36,7 +36,7 @@ class HookedTransformerConfig:
         init_mode: "gpt2": weights normal with `initializer_range`, biases zero.
         initializer_range: standard deviation; -1.0 means 0.8 / sqrt(d_model).
         seed: of the initial weights; None draws from torch's global state.
-        device: where the parameters live; None means the CPU.
+        device: where the parameters live, by name or as torch's; None means the CPU.
         dtype: "float32", "float64", "bfloat16" or the torch dtype.
 
     A default that depends on another field is filled in when the config is built, and stays when
@@ -64,7 +64,7 @@ class HookedTransformerConfig:
     init_mode: str = "gpt2"
     initializer_range: float = -1.0
     seed: int | None = None
-    device: str | None = None
+    device: str | torch.device | None = None
     dtype: str | torch.dtype = "float32"
 
     def __post_init__(self) -> None:
@@ -97,7 +97,7 @@ class HookedTransformerConfig:
             object.__setattr__(self, field.name, getattr(candidate, field.name))
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+    def from_dict(cls, values: Mapping[str, Any]) -> HookedTransformerConfig:
         """The config of these fields.
 
         Raises:

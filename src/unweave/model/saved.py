@@ -111,6 +111,9 @@ def _read_head(path: Path) -> dict[str, Any]:
         head = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(wanted="a model folder", got=f"no file {path}", remedy=NOT_OURS) from None
+    except NotADirectoryError:
+        got = f"{path.parent}, where a part is a file"
+        raise InputError(wanted="a model folder", got=got, remedy=NOT_OURS) from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise InputError(wanted=f"readable JSON in {path}", got=str(error), remedy=NOT_OURS) from error
     if not isinstance(head, dict) or head.get("format") != FORMAT or "config" not in head:

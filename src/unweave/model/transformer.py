@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from unweave.core.errors import InputError
 from unweave.core.hooks import HookedRootModule, HookPoint, NameFilter
+from unweave.core.tokens import require_tokens
 from unweave.model.block import TransformerBlock
 from unweave.model.cache import ActivationCache
 from unweave.model.config import HookedTransformerConfig
@@ -35,7 +36,7 @@ class HookedTransformer(StackedWeights, HookedRootModule):
     def __init__(self, cfg: HookedTransformerConfig | dict[str, Any]) -> None:
         super().__init__()
         cfg = HookedTransformerConfig.from_dict(cfg) if isinstance(cfg, dict) else dataclasses.replace(cfg)
-        _require_available(cfg.device)
+        _require_available(str(cfg.device))
         self.cfg = cfg
         # Whatever torch's default device is: a seed means the same weights everywhere.
         with torch.device("cpu"):
@@ -48,7 +49,7 @@ class HookedTransformer(StackedWeights, HookedRootModule):
             self.ln_final = make_norm(cfg)
             self.unembed = Unembed(cfg)
             init_weights(self, cfg)
-        self.to(device=cfg.device, dtype=cfg.torch_dtype)
+        self.to(device=torch.device(str(cfg.device)), dtype=cfg.torch_dtype)
         self.setup()
 
     def forward(
@@ -58,7 +59,7 @@ class HookedTransformer(StackedWeights, HookedRootModule):
         *,
         stop_at_layer: int | None = None,
         unembed_at: slice = slice(None),
-    ) -> Float[Tensor, "batch pos d_vocab_out"] | Float[Tensor, "batch pos d_model"] | None:
+    ) -> Float[Tensor, "batch unembedded d_vocab_out"] | Float[Tensor, "batch pos d_model"] | None:
         """Run the model on tokens.
 
         Args:
@@ -153,27 +154,12 @@ class HookedTransformer(StackedWeights, HookedRootModule):
         return [module for module in self.ln_final.modules() if isinstance(module, HookPoint)]
 
     def _checked(self, tokens: Tensor) -> Int[Tensor, "batch pos"]:
-        if not isinstance(tokens, Tensor) or tokens.dtype not in (torch.int64, torch.int32):
-            got = str(tokens.dtype) if isinstance(tokens, Tensor) else type(tokens).__name__
-            raise InputError(wanted="tokens of dtype int64", got=got, remedy="write tokens.long()")
-        tokens = tokens[None] if tokens.ndim == 1 else tokens
-        if tokens.ndim != 2 or tokens.shape[1] > self.cfg.n_ctx or tokens.numel() == 0:
-            raise InputError(
-                wanted=f"tokens [batch, pos] with 1 to n_ctx={self.cfg.n_ctx} positions",
-                got=f"shape {tuple(tokens.shape)}",
-                remedy="cut the sequences, or build the model with a larger n_ctx",
-            )
-        low, high = torch.stack(torch.aminmax(tokens)).tolist()
-        if low < 0 or high >= self.cfg.d_vocab:
-            raise InputError(
-                wanted=f"tokens from 0 to {self.cfg.d_vocab - 1}",
-                got=f"values from {low} to {high}",
-                remedy="check the vocabulary that they were made with",
-            )
+        single = isinstance(tokens, Tensor) and tokens.ndim == 1
+        tokens = require_tokens(tokens[None] if single else tokens, self.cfg.d_vocab, most=self.cfg.n_ctx)
         return tokens.to(self.W_E.device)
 
 
-def _require_available(device: str | None) -> None:
+def _require_available(device: str) -> None:
     try:
         torch.empty(0, device=device)
     # Which of the three depends on the device: an unknown kind, one not built in, one not there.

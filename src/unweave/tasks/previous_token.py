@@ -12,6 +12,7 @@ from torch import Tensor
 
 from unweave.core.errors import InputError
 from unweave.core.seeds import generator
+from unweave.core.tokens import require_tokens
 from unweave.tasks.batch import Batch
 
 
@@ -69,7 +70,9 @@ class PreviousToken:
         """`batch_size` sequences, `[batch_size, n_ctx]`, and their targets, `[batch_size, n_ctx - 1]`."""
         if not isinstance(batch_size, int) or batch_size < 1:
             raise InputError(
-                wanted="a whole number of at least 1 for batch_size", got=repr(batch_size), remedy="ask for more"
+                wanted="a whole number of at least 1 for batch_size",
+                got=repr(batch_size),
+                remedy="ask for more",
             )
         shape, source = (batch_size, self.n_ctx), generator(seed, "previous-token")
         tokens = torch.randint(1, self.d_vocab, shape, generator=source, device="cpu")
@@ -83,7 +86,7 @@ class PreviousToken:
             InputError: for tokens that are not whole numbers from 0 to `d_vocab - 1`, or with fewer
                 than two positions.
         """
-        tokens = _checked(tokens, self.d_vocab)
+        tokens = require_tokens(tokens, self.d_vocab, least=2)
         return Batch(tokens, tokens[:, :-1].clone())
 
     def loss(
@@ -94,25 +97,26 @@ class PreviousToken:
         Args:
             logits: at every position, or at the scored ones alone.
         """
-        logits = self._scored_logits(logits, batch)
-        losses = F.cross_entropy(logits.flatten(0, 1), batch.targets.flatten(), reduction="none")
-        return losses.view(batch.targets.shape) if per_token else losses.mean()
+        logits, targets = self._scored(logits, batch)
+        losses = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
+        return losses.view(targets.shape) if per_token else losses.mean()
 
     def accuracy(
         self, logits: Float[Tensor, "batch pos d_vocab"], batch: Batch, per_token: bool = False
     ) -> Float[Tensor, ""] | Float[Tensor, "batch scored"]:
         """The share of scored positions whose largest logit is the target's."""
-        hits = (self._scored_logits(logits, batch).argmax(-1) == batch.targets).float()
+        logits, targets = self._scored(logits, batch)
+        hits = (logits.argmax(-1) == targets).float()
         return hits if per_token else hits.mean()
 
-    def _scored_logits(self, logits: Tensor, batch: Batch) -> Tensor:
-        n_batch, n_pos = batch.tokens.shape
-        if logits.shape == (n_batch, n_pos, self.d_vocab):
-            return logits[:, self.scored]
+    def _scored(self, logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        targets = batch.targets.to(logits.device)
+        if logits.shape == (*batch.tokens.shape, self.d_vocab):
+            return logits[:, self.scored], targets
         if logits.shape == (*batch.targets.shape, self.d_vocab):
-            return logits
+            return logits, targets
         raise InputError(
-            wanted=f"logits of shape {(n_batch, n_pos, self.d_vocab)}",
+            wanted=f"logits of shape {(*batch.tokens.shape, self.d_vocab)}",
             got=str(tuple(logits.shape)),
             remedy="pass the logits of this batch's tokens",
         )

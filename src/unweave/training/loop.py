@@ -122,7 +122,9 @@ def _cleared(folder: Path) -> Path:
 
 def _require_finite(value: Tensor, what: str) -> None:
     if not math.isfinite(value.item()):
-        raise TrainingDiverged(f"the {what} became {value.item()}: lower the learning rate, or clip gradients")
+        raise TrainingDiverged(
+            f"the {what} became {value.item()}: lower the learning rate, or clip gradients"
+        )
 
 
 def _require_fit(model: HookedTransformer, task: PreviousToken) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from unweave.core.errors import InputError
 
 
+@runtime_checkable
 class Schedule(Protocol):
     """`schedule(step)` is what the learning rate is multiplied by at that step, counted from 0."""
 

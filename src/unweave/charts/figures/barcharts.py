@@ -10,8 +10,16 @@ import plotly.graph_objects as go
 from numpy.typing import ArrayLike
 
 from unweave.charts import palette
-from unweave.charts.figures.checks import Floats, interval, known_series, numbers, require, same_length
-from unweave.charts.figures.style import BOTTOM, TOP, Fit, compose, distinct, log_axis, plain, wrapped
+from unweave.charts.figures.checks import (
+    Floats,
+    Number,
+    interval,
+    known_series,
+    numbers,
+    require,
+    same_length,
+)
+from unweave.charts.figures.style import BOTTOM, NARROW, TOP, Fit, compose, distinct, log_axis, plain, wrapped
 
 Interval = tuple[ArrayLike, ArrayLike]
 
@@ -26,7 +34,7 @@ def bars(
     horizontal: bool = True,
     errors: Interval | Mapping[str, Interval] | None = None,
     log_x: bool = False,
-    baseline: tuple[float, str] | None = None,
+    baseline: tuple[Number, str] | None = None,
 ) -> go.Figure:
     """One bar a label, the first at the top (or left), in the order given.
 
@@ -96,12 +104,11 @@ def bars(
         x_title=x_title,
         y_title=y_title,
         fit=Fit(height=wide),
-        narrow=Fit(height=narrow, layout={"yaxis": labels_beside} if horizontal else {}),
+        narrower=[Fit(height=narrow, below=NARROW, layout={"yaxis": labels_beside} if horizontal else {})],
         legend=legend,
         layout={
             "barmode": "group",
             "shapes": shapes,
-            "showlegend": bool(legend),
             "xaxis" if horizontal else "yaxis": value_axis,
             "yaxis" if horizontal else "xaxis": label_axis,
         },

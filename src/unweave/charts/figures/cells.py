@@ -7,13 +7,13 @@ from typing import Any, Final
 
 import numpy as np
 import plotly.graph_objects as go
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from unweave.charts.figures.checks import Floats, numbers, require, same_length
+from unweave.charts.figures.checks import Floats, Number, numbers, require, same_length
 from unweave.charts.figures.scales import ColourScale
 from unweave.charts.figures.style import distinct, plain
 
-Labels = Sequence[str] | Sequence[float] | np.ndarray[Any, Any]
+Labels = Sequence[str] | Sequence[Number] | NDArray[np.generic]
 
 FEW: Final = 16  # cells: up to this many, every index is written
 
@@ -26,17 +26,21 @@ CELL_AXIS: Final[dict[str, Any]] = {
 }
 
 
-def masked(values: ArrayLike, *, mask_upper: bool, log: bool) -> Floats:
+def masked(values: ArrayLike, *, mask_upper: bool) -> Floats:
     """`values` [rows, columns] as float64, NaN where the cell is to stay empty.
 
     Raises:
-        InputError: not a matrix, nothing left to draw, or with `log` a value not above zero.
+        InputError: not a matrix, or nothing left to draw.
     """
     matrix = numbers("values", values, dims=2).copy()
     if mask_upper:
         matrix[np.triu_indices_from(matrix, k=1)] = np.nan
-    shown = matrix[~np.isnan(matrix)]
-    numbers("the cells shown", shown, dims=1, log=log)
+    require(
+        not np.isnan(matrix).all(),
+        wanted="a cell to draw",
+        got="only empty ones",
+        remedy="use mask_upper=False, or pass values on or below the diagonal",
+    )
     return matrix
 
 

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from unweave.core.errors import InputError
 
 Floats = NDArray[np.float64]
+Number = float | int
 
 
 def numbers(name: str, values: ArrayLike, *, dims: int, log: bool = False) -> Floats:
@@ -41,7 +42,7 @@ def numbers(name: str, values: ArrayLike, *, dims: int, log: bool = False) -> Fl
             remedy="index or stack it to that shape before drawing it",
         )
     if log:
-        _require_positive(name, array)
+        require_positive(name, array)
     elif np.isinf(array).any() or np.isnan(array).all():
         raise InputError(
             wanted=f"{name} finite, with NaN only for gaps",
@@ -51,22 +52,27 @@ def numbers(name: str, values: ArrayLike, *, dims: int, log: bool = False) -> Fl
     return array
 
 
-def _require_positive(name: str, array: Floats) -> None:
-    bad = ~(np.isfinite(array) & (array > 0))
+def require_positive(name: str, array: Floats, *, gaps: bool = False) -> None:
+    """Refuse what a logarithm cannot show; with `gaps`, NaN passes.
+
+    Raises:
+        InputError: a value that is not finite or not above zero.
+    """
+    bad = ~(np.isfinite(array) & (array > 0) | (gaps & np.isnan(array)))
     if bad.any():
         raise InputError(
-            wanted=f"{name} finite and above zero, for a logarithmic axis",
+            wanted=f"{name} finite and above zero, for a logarithmic scale",
             got=f"{_first(array, bad)} ({bad.sum()} of {array.size} cannot be drawn)",
-            remedy="use a linear axis, or drop these values first",
+            remedy="use a linear scale, or drop these values first",
         )
 
 
 def _first(array: Floats, bad: NDArray[np.bool_]) -> str:
-    where = tuple(int(i) for i in np.argwhere(bad)[0])
-    return f"{array[where]} at {list(where) if len(where) > 1 else where[0]}"
+    where = [int(index) for index in np.argwhere(bad)[0]]
+    return f"{array[tuple(where)]} at {', '.join(map(str, where))}"
 
 
-def same_length(**columns: Sequence[Any] | NDArray[Any]) -> None:
+def same_length(**columns: Sequence[Any] | NDArray[np.generic]) -> None:
     """Refuse columns of different lengths, naming each with its length.
 
     Raises:

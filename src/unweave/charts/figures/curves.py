@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from unweave.charts import palette
 from unweave.charts.figures.checks import Floats, interval, known_series, numbers, require, same_length
-from unweave.charts.figures.style import Fit, compose, log_axis, plain
+from unweave.charts.figures.style import NARROW, Fit, compose, log_axis, plain
 
 FEW = 40  # points: up to this many, each is drawn with its marker
 
@@ -70,9 +70,9 @@ def lines(
         title=title,
         x_title=x_title,
         y_title=y_title,
-        legend=names,
+        legend=names if len(names) > 1 else [],
         fit=Fit(height=400),
-        narrow=Fit(height=340),
+        narrower=[Fit(height=340, below=NARROW)],
         layout={"yaxis": _log_range(heights) if log_y else {}, "hovermode": "closest"},
     )
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from unweave.charts.figures.style import BOTTOM, TOP, Fit, plain
+from unweave.charts.figures.style import BOTTOM, NARROW, TOP, Fit, plain
 
 LEFT: Final = 64  # pixels for the row labels and the axis title
 RIGHT: Final = 96  # pixels for the colour bar
@@ -38,6 +38,7 @@ def square_fits(
             height=height + BAR_BELOW,
             width=side + LEFT + RIGHT_NARROW + beside,
             slope=1.0,
+            below=NARROW,
             layout=bar_underneath(colour_title, under),
         ),
     )

@@ -8,8 +8,16 @@ from typing import Any
 import plotly.graph_objects as go
 from numpy.typing import ArrayLike
 
-from unweave.charts.figures.cells import CELL_AXIS, Labels, cells, coordinates, labels_of, masked, require_one_shape
-from unweave.charts.figures.checks import require
+from unweave.charts.figures.cells import (
+    CELL_AXIS,
+    Labels,
+    cells,
+    coordinates,
+    labels_of,
+    masked,
+    require_one_shape,
+)
+from unweave.charts.figures.checks import Number, require
 from unweave.charts.figures.fitting import (
     BAR_BELOW,
     LEFT,
@@ -24,6 +32,7 @@ from unweave.charts.figures.panels import grid
 from unweave.charts.figures.scales import colour_scale
 from unweave.charts.figures.style import compose
 
+
 def heatmap(
     values: ArrayLike,
     *,
@@ -36,7 +45,7 @@ def heatmap(
     y: Labels | None = None,
     mask_upper: bool = False,
     log: bool = False,
-    limits: tuple[float, float] | None = None,
+    limits: tuple[Number, Number] | None = None,
 ) -> go.Figure:
     """A matrix, row 0 at the top, as an attention pattern is read (query down, key across).
 
@@ -58,7 +67,7 @@ def heatmap(
     Raises:
         InputError: not a matrix, labels of another length, zeros or negatives with `log`.
     """
-    matrix = masked(values, mask_upper=mask_upper, log=log)
+    matrix = masked(values, mask_upper=mask_upper)
     scale = colour_scale([matrix], diverging=diverging, log=log, limits=limits)
     rows, columns = matrix.shape
     xs, x_axis = coordinates("x", x, columns)
@@ -68,16 +77,16 @@ def heatmap(
     fixed: dict[str, Any] = {**CELL_AXIS, "constrain": "domain"}
     x_labels, y_labels = labels_of(xs), labels_of(ys)
     if square:
-        wide, narrow = square_fits(rows, x_labels, y_labels, colour_title)
+        wide, *narrower = square_fits(rows, x_labels, y_labels, colour_title)
     else:
-        wide, narrow = flat_fit(rows, x_labels), None
+        wide, narrower = flat_fit(rows, x_labels), []
     return compose(
         [cells(matrix, scale, xs, ys, x_title=x_title, y_title=y_title, value=colour_title)],
         title=title,
         x_title=x_title,
         y_title=y_title,
         fit=wide,
-        narrow=narrow,
+        narrower=narrower,
         layout={
             "coloraxis": scale.axis(colour_title, 400 if square else flat_height(rows)),
             "xaxis": {**fixed, **x_axis},
@@ -97,7 +106,7 @@ def small_multiples(
     diverging: bool = False,
     mask_upper: bool = False,
     log: bool = False,
-    limits: tuple[float, float] | None = None,
+    limits: tuple[Number, Number] | None = None,
 ) -> go.Figure:
     """Matrices of one shape side by side under one colour scale, row 0 at the top of each.
 
@@ -122,17 +131,17 @@ def small_multiples(
         got=f"{len(panels)} panels in {columns} columns",
         remedy="pass (subtitle, matrix) pairs",
     )
-    matrices = [masked(values, mask_upper=mask_upper, log=log) for _, values in panels]
+    matrices = [masked(values, mask_upper=mask_upper) for _, values in panels]
     require_one_shape(matrices)
     scale = colour_scale(matrices, diverging=diverging, log=log, limits=limits)
-    titles = {"x_title": x_title, "y_title": y_title}
     traces = [
         cells(
             matrix,
             scale,
             None,
             None,
-            **titles,
+            x_title=x_title,
+            y_title=y_title,
             value=colour_title,
             axis="" if index == 0 else str(index + 1),
             name=subtitle,
@@ -148,17 +157,38 @@ def small_multiples(
         width=min(900, LEFT + RIGHT + across * 300),
         around=LEFT + RIGHT,
         aspect=aspect,
-        **titles,
+        x_title=x_title,
+        y_title=y_title,
     )
-    narrow = grid(
+    tablet = grid(
+        subtitles,
+        columns=min(across, 3),
+        width=640,
+        around=LEFT + RIGHT,
+        aspect=aspect,
+        below=720,
+        x_title=x_title,
+        y_title=y_title,
+    )
+    phone = grid(
         subtitles,
         columns=min(across, 2),
-        width=350,
+        width=380,
         around=LEFT + RIGHT_NARROW,
         aspect=aspect,
-        below=BAR_BELOW,
+        below=440,
+        under=BAR_BELOW,
         layout=bar_underneath(colour_title),
-        **titles,
+        x_title=x_title,
+        y_title=y_title,
     )
     bar = {"coloraxis": scale.axis(colour_title, wide.height)}
-    return compose(traces, **titles, title=title, fit=wide, narrow=narrow, layout={**bar, **wide.layout})
+    return compose(
+        traces,
+        x_title=x_title,
+        y_title=y_title,
+        title=title,
+        fit=wide,
+        narrower=[phone, tablet],
+        layout={**bar, **wide.layout},
+    )

@@ -20,7 +20,8 @@ def grid(
     aspect: float,
     x_title: str,
     y_title: str,
-    below: int = 0,
+    below: int | None = None,
+    under: int = 0,
     layout: dict[str, Any] | None = None,
 ) -> Fit:
     """The layout of one panel for each subtitle, filling rows of `columns` from the top left.
@@ -33,7 +34,8 @@ def grid(
         aspect: height of a panel over its width.
         x_title: written once, under the panels.
         y_title: written once, beside them.
-        below: further pixels under the axis title.
+        below: container width in pixels below which this layout holds.
+        under: further pixels under the axis title.
         layout: further plotly layout for this width.
     """
     rows = -(-len(subtitles) // columns)
@@ -72,9 +74,10 @@ def grid(
         }
         out["annotations"].append(_caption(caption, key))
     return Fit(
-        height=round(plot) + TOP + BOTTOM + below,
+        height=round(plot) + TOP + BOTTOM + under,
         width=width,
         slope=rows * aspect / columns,
+        below=below,
         layout=out,
     )
 

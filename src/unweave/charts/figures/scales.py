@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from unweave.charts import palette
-from unweave.charts.figures.checks import Floats, require
+from unweave.charts.figures.checks import Floats, Number, require, require_positive
 from unweave.charts.figures.style import colour_bar
 
 
@@ -51,13 +51,14 @@ def colour_scale(
     *,
     diverging: bool = False,
     log: bool = False,
-    limits: tuple[float, float] | None = None,
+    limits: tuple[Number, Number] | None = None,
 ) -> ColourScale:
     """The scale that covers all `values`, or exactly `limits`.
 
     Raises:
-        InputError: diverging and logarithmic at once; limits out of order, not symmetric about
-            zero when diverging, or not above zero when logarithmic.
+        InputError: diverging and logarithmic at once; values not above zero on a logarithmic scale;
+            limits out of order, not symmetric about zero when diverging, or not above zero when
+            logarithmic.
     """
     require(
         not (diverging and log),
@@ -65,6 +66,9 @@ def colour_scale(
         got="both",
         remedy="a logarithm has no zero to diverge from; choose one",
     )
+    if log:
+        for one in values:
+            require_positive("values", one, gaps=True)
     if limits is None:
         low = min(float(np.nanmin(one)) for one in values)
         high = max(float(np.nanmax(one)) for one in values)
@@ -74,7 +78,7 @@ def colour_scale(
         if low == high:
             low, high = (low / 2, high * 2) if log else (low - 0.5, high + 0.5)
         return ColourScale(low, high, diverging, log)
-    low, high = limits
+    low, high = float(limits[0]), float(limits[1])
     require(
         bool(np.isfinite([low, high]).all()) and low < high,
         wanted="limits (low, high) with low < high",

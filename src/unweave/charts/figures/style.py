@@ -9,7 +9,7 @@ from __future__ import annotations
 import html
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
 import plotly.graph_objects as go
@@ -46,12 +46,18 @@ class Fit:
 
 def plain(text: str) -> str:
     """`text` so that plotly draws it as it stands: no tag in it is taken for markup."""
-    return html.escape(text.replace("\n", "\\n"), quote=False)
+    return html.escape(_on_one_line(text), quote=False)
 
 
 def wrapped(text: str, width: int) -> str:
-    """`plain` text broken into lines of at most `width` characters."""
-    return "<br>".join(plain(line) for line in textwrap.wrap(text, width) or [text])
+    """`plain` text, broken into lines of at most `width` characters where it is longer."""
+    text = _on_one_line(text)
+    lines = [text] if len(text) <= width else textwrap.wrap(text, width)
+    return "<br>".join(plain(line) for line in lines)
+
+
+def _on_one_line(text: str) -> str:
+    return text.replace("\n", "\\n").replace("\t", "\\t")
 
 
 def distinct(labels: Sequence[str], width: int = 34) -> list[str]:
@@ -70,7 +76,7 @@ def distinct(labels: Sequence[str], width: int = 34) -> list[str]:
 
 def legend_height(names: Sequence[str], width: int) -> int:
     """Pixels that a horizontal legend of these names takes at `width` pixels."""
-    if len(names) < 2:
+    if not names:
         return 0
     rows, room = 1, width
     for name in names:
@@ -89,7 +95,7 @@ def compose(
     y_title: str,
     fit: Fit,
     legend: Sequence[str] = (),
-    narrow: Fit | None = None,
+    narrower: Sequence[Fit] = (),
     layout: Mapping[str, Any] | None = None,
 ) -> go.Figure:
     """A figure in the house style.
@@ -100,8 +106,9 @@ def compose(
         x_title: the axis with its unit.
         y_title: the axis with its unit.
         fit: its height without title and legend, for which room is added here.
-        legend: the names in the legend, which is drawn above the plot when there are two.
-        narrow: how it fits a phone, likewise; the same as `fit` by default.
+        legend: the names in the legend, which is drawn above the plot; none for no legend.
+        narrower: how it fits containers `below` some width, narrowest first; the same as `fit`
+            by default.
         layout: further plotly layout.
 
     Raises:
@@ -114,14 +121,13 @@ def compose(
             got=repr(text),
             remedy="say what is seen, with its unit on an axis",
         )
-    title_lines = wrapped(title, 78)
+    title_lines = wrapped(title, int((fit.width or 740) / 9))
     title_px = 20 + 22 * (title_lines.count("<br>") + 1)
     room = legend_height(legend, 740)
-    narrow_room = legend_height(legend, 280) - room
-    small = narrow or Fit(fit.height, fit.width, fit.slope)
+    narrow_room = legend_height(legend, 280)
     fits = [
-        Fit(small.height + room + narrow_room, small.width, small.slope, NARROW, small.layout),
-        Fit(fit.height + room, fit.width, fit.slope, None, fit.layout),
+        *(replace(one, height=one.height + narrow_room) for one in narrower or [replace(fit, below=NARROW)]),
+        replace(fit, height=fit.height + room),
     ]
     figure = go.Figure(data=list(traces), layout={"template": _template()})
     figure.update_layout(
@@ -129,7 +135,7 @@ def compose(
         height=fit.height + room + title_px,
         width=fit.width,
         margin={"l": 64, "r": 18, "t": TOP + room + title_px, "b": BOTTOM},
-        showlegend=len(legend) > 1,
+        showlegend=bool(legend),
         meta={"title": title, "title_px": title_px, "fits": [asdict(one) for one in fits]},
         xaxis={"title": {"text": plain(x_title)}},
         yaxis={"title": {"text": plain(y_title)}},
@@ -180,6 +186,7 @@ def _template() -> dict[str, Any]:
                 "tracegroupgap": 0,
             },
             "hoverlabel": {"align": "left"},
+            "modebar": {"bgcolor": CLEAR, "color": palette.NEUTRAL},
             "bargap": 0.28,
         }
     }

@@ -1,0 +1,1 @@
+"""A transformer without positions learns to predict the previous token. How?"""

@@ -39,14 +39,15 @@ class Study:
     sequences: int = 1000
 
     def __post_init__(self) -> None:
-        for model, layers in ((self.model, 2), (self.one_layer, 1)):
-            cfg = model.cfg
-            if cfg.n_layers != layers or cfg.n_heads != 1 or cfg.attn_only or cfg.d_vocab != cfg.d_vocab_out:
+        _require_shape(self.model, "model", 2)
+        _require_shape(self.one_layer, "one-layer control", 1)
+        for size in ("d_vocab", "n_ctx"):
+            ours, control = (getattr(model.cfg, size) for model in (self.model, self.one_layer))
+            if ours != control:
                 raise InputError(
-                    wanted=f"a model with {layers} layers of one head and an MLP, d_vocab_out = d_vocab",
-                    got=f"{cfg.n_layers} layers, {cfg.n_heads} heads, attn_only={cfg.attn_only}, "
-                    f"d_vocab {cfg.d_vocab}, d_vocab_out {cfg.d_vocab_out}",
-                    remedy="the claims of no-position are about that shape: train one with `unweave run no-position`",
+                    wanted=f"a one-layer control with the model's {size}, {ours}",
+                    got=str(control),
+                    remedy="name another control, or leave it out to have one trained",
                 )
 
     @cached_property
@@ -99,9 +100,31 @@ class Study:
         start = first - range(self.task.n_ctx)[self.task.scored][0]
         return estimate((result.loss - self.clean.loss)[:, start:].mean(1), "nats")
 
+    def seed_for(self, *names: str | int) -> int:
+        """A seed for a further batch."""
+        return derive(self.seed, *names)
+
     def draw(self, *names: str | int) -> torch.Generator:
         """A generator for a random control."""
         return torch.Generator().manual_seed(derive(self.seed, *names))
+
+
+def _require_shape(model: HookedTransformer, what: str, n_layers: int) -> None:
+    cfg = model.cfg
+    for name, wanted, good in (
+        ("n_layers", str(n_layers), cfg.n_layers == n_layers),
+        ("n_heads", "1", cfg.n_heads == 1),
+        ("attn_only", "False", not cfg.attn_only),
+        ("d_vocab_out", f"d_vocab, {cfg.d_vocab}", cfg.d_vocab_out == cfg.d_vocab),
+        ("d_vocab", "at least 20", cfg.d_vocab >= 20),
+        ("n_ctx", "at least 20", cfg.n_ctx >= 20),
+    ):
+        if not good:
+            raise InputError(
+                wanted=f"a {what} with {name} {wanted}",
+                got=str(getattr(cfg, name)),
+                remedy="the claims of no-position are about that shape: train one with `unweave run no-position`",
+            )
 
 
 def averaged(outcomes: Iterable[Outcome]) -> Outcome:

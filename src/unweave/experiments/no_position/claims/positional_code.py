@@ -63,8 +63,8 @@ def mlp_0_writes_positions(study: Study) -> Finding:
             **{f"rise, positional mean removed {name}": rise for name, rise in removed.items()},
             "rise, positional mean alone kept (tokens removed)": opposite,
             **_read_off("trained", study.cache),
-            "neurons that switch with position": Estimate(switching),
-            "neurons that never fire": Estimate(dead),
+            "neurons that switch with position": Estimate(float(switching)),
+            "neurons that never fire": Estimate(float(dead)),
         },
         control={
             **{f"rise, turned code {name}": rise for name, rise in turned.items()},

@@ -29,6 +29,7 @@ from unweave.experiments.no_position.study import Study
 RESID, PATTERN = "blocks.1.hook_resid_pre", "blocks.1.attn.hook_pattern"
 TOO_FAR = 0.25  # total variation at which a rival's prediction counts as wrong
 FLAT = 0.9  # entropy, over that of a uniform row, from which there is no pattern to explain
+GROWTH = 0.5  # correlation with position below which scores by key are no recency
 GAIN_MARGIN = 0.02  # total variation that a gain must save to be preferred to plain recency
 
 Rows = Float[Tensor, "query key"]
@@ -75,7 +76,8 @@ SHAM = Shift("sham: query told i", "q", lambda i: i, None, "none", decides=False
     "recency predicts it best where the rivals differ.",
     threshold="total variation between predicted and measured attention (keys 1..i) over the deciding shifts: the best "
     f"rival below {TOO_FAR}, and below the others with a paired 95% interval; a gain must save {GAIN_MARGIN} over plain "
-    f"recency; a clean entropy above {FLAT} of a uniform row's means that there is no pattern to explain",
+    f"recency; recency's scores must correlate with the key's position (r > {GROWTH}); with an entropy of the mean pattern "
+    f"above {FLAT} of a uniform row's there is nothing to explain",
     control="The sham i to i changes nothing; permuted position labels; a direction inside the positional subspace "
     "orthogonal to the shift, of equal norm.",
 )
@@ -93,8 +95,9 @@ def recency_finds_previous(study: Study) -> Finding:
     decided = {
         name: torch.stack([by_shift[s.name] for s in SHIFTS if s.decides]).mean(0) for name, by_shift in errors.items()
     }
-    flatness = estimate(row_entropy(study.cache["pattern", 1][:, 0]))
-    winner, reason = _winner(decided, flatness.value)
+    flatness = row_entropy(study.cache["pattern", 1].mean((0, 1))).item()
+    growth = {name: _growth(fits[name].table) for name in ("recency", "gain")}
+    winner, reason = _winner(decided, flatness, growth)
     verdict = {"gain": Verdict.SUPPORTED, "unclear": Verdict.INCONCLUSIVE}.get(winner, Verdict.REFUTED)
     best = fits.get(winner, fits["gain"])
     return Finding(
@@ -103,7 +106,8 @@ def recency_finds_previous(study: Study) -> Finding:
             "scores explained: any function of the offset": Estimate(fit_offset(table).explained),
             "scores explained by the offset beyond rank one": Estimate(beyond_rank_one(table)),
             "keys the unmasked peak moves, per query": Estimate(peak_slope(table)),
-            "entropy of the clean rows": flatness,
+            **{f"correlation of a key's score with its position: {name}": Estimate(g) for name, g in growth.items()},
+            "entropy of the mean pattern's rows": Estimate(flatness),
             **{f"misfit over deciding shifts: {name}": estimate(values) for name, values in decided.items()},
             **{
                 f"misfit, {shift}: {name}": estimate(values)
@@ -126,10 +130,18 @@ def recency_finds_previous(study: Study) -> Finding:
     )
 
 
-def _winner(misfit: dict[str, Tensor], entropy: float) -> tuple[str, str]:
+def _growth(table: Rows) -> float:
+    """How a fitted key score goes with the key's position: the correlation, averaged over queries."""
+    position = torch.arange(table.shape[1], dtype=table.dtype)
+    position = (position - position.mean()) / position.std()
+    rows = (table - table.mean(1, keepdim=True)) / table.std(1, keepdim=True).clamp_min(1e-12)
+    return (rows * position).mean().item() * table.shape[1] / (table.shape[1] - 1)
+
+
+def _winner(misfit: dict[str, Tensor], entropy: float, growth: dict[str, float]) -> tuple[str, str]:
     """The rival that the interventions leave, or "none" or "unclear", and why."""
     if entropy > FLAT:
-        return "none", f"layer 1 attends almost uniformly (entropy {entropy:.2f} of a uniform row's): nothing to explain"
+        return "none", f"layer 1's mean pattern is almost uniform (entropy {entropy:.2f} of a uniform row's)"
     means = {name: values.mean().item() for name, values in misfit.items()}
     told = ", ".join(f"{name} {value:.3f}" for name, value in means.items())
     best = min(means, key=means.__getitem__)
@@ -141,6 +153,8 @@ def _winner(misfit: dict[str, Tensor], entropy: float) -> tuple[str, str]:
         nested = {best, name} == {"gain", "recency"}
         if name != best and not nested and (estimate(values - misfit[best]).low or 0.0) <= 0.0:
             return "unclear", f"{best} and {name} predict the attention about equally well: misfits {told}"
+    if best in growth and growth[best] < GROWTH:
+        return "none", f"scores by key fit best, but do not grow with the key's position (r {growth[best]:.2f}): {told}"
     return best, f"{best} predicts the attention best where the rivals differ: misfits {told}"
 
 

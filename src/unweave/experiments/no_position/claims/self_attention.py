@@ -13,7 +13,7 @@ from unweave.analysis.intervals import estimate
 from unweave.analysis.offsets import REMOVALS, Removal, offset_write, remove_offset
 from unweave.analysis.outcomes import Outcome
 from unweave.analysis.probes import probe_token
-from unweave.core.claims import Estimate, Finding, Verdict, claim
+from unweave.core.claims import Check, Estimate, Finding, Verdict, claim
 from unweave.experiments.no_position.study import Study
 
 LOGITS = 0.5  # below this, in logits, an effect counts as none
@@ -22,7 +22,7 @@ OFFSETS = (0, 1, 2, 3)
 ANSWERS: dict[Removal, str] = {
     "zero": "what the write adds, its constant part included: the current token's logit falls",
     "mean": "what its token-specific part adds: the current token's logit falls",
-    "resample": "what it would do with another token: the current token's logit falls, the other's rises",
+    "resample": "what it would do with another token: the current token's logit falls",
     "renormalise": "what the attention would do elsewhere: the current token's logit falls, the previous one's rises",
 }
 
@@ -50,9 +50,13 @@ def self_is_a_by_product(study: Study) -> Finding:
     rows = _rows(study, asked, valid)
     totals = {how: _total(study, how, 0, asked, valid) for how in REMOVALS}
     losses = {how: study.rise(_removed(study, how, 0)) for how in REMOVALS}
+    previous = {how: _total(study, how, 0, _previous(questions), valid) for how in REMOVALS}
+    answers = (
+        *(Check(f"current token's logit falls without it: {how}", totals[how], above=LOGITS) for how in REMOVALS),
+        Check("previous token's logit rises without it: renormalise", previous["renormalise"], below=0.0),
+    )
     found = decide(rows, totals, losses)
     others = OFFSETS[1:]
-    previous = {how: _total(study, how, 0, _previous(questions), valid) for how in REMOVALS}
     return Finding(
         measured={
             "direct effect on the current token's logit": rows["attn1, offset 0"],
@@ -74,6 +78,7 @@ def self_is_a_by_product(study: Study) -> Finding:
         },
         verdict=found.verdict,
         reason=found.reason,
+        checks=answers,
         details={"found": found.name, "answers_predicted": dict(ANSWERS)},
     )
 

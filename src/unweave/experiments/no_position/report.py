@@ -1,0 +1,317 @@
+"""The report: one page, made of results.json alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from unweave.charts import Block, Cards, ClaimCard, Page, Picture, Section, Table, Text, write_page
+from unweave.experiments.no_position import pictures
+from unweave.experiments.no_position.original import compare, original
+
+Json = Mapping[str, Any]
+
+
+def write_report(path: Path, results: Json) -> Path:
+    """Write the page of a run and return its path."""
+    return write_page(page(results), path)
+
+
+def page(results: Json) -> Page:
+    """The page, from top to bottom."""
+    return Page(
+        title="No position",
+        subtitle="A transformer without positional embeddings learns to predict the previous token. How?",
+        summary=_summary(results),
+        sections=(
+            _claims_at_a_glance(results),
+            _training(results),
+            _layer_0(results),
+            _mlp_0(results),
+            _layer_1(results),
+            _logits(results),
+            _ablation(results),
+            _claims(results),
+            _about(results),
+        ),
+        footer=_footer(results),
+    )
+
+
+def _summary(results: Json) -> str:
+    verdicts = [claim["verdict"] for claim in results["claims"]]
+    counted = ", ".join(f"{verdicts.count(v)} {v}" for v in ("supported", "refuted", "inconclusive"))
+    return (
+        f"Held-out loss **{results['eval_loss']:.4f} nats** after {results['config']['training']['steps']} steps; a uniform "
+        f"guess has {results['chance_loss']:.2f}, and the best guess that ignores the order of the tokens "
+        f"{results['orderless_loss']:.2f}. Of {len(verdicts)} claims about how the model does it, {counted}.\n\n"
+        "The claims were written knowing the figures of the original recorded run, so they are **replications, not blind "
+        "predictions**; thresholds and controls were set before this run, and what was changed after seeing an earlier one "
+        "is told at each claim. This page shows one seed."
+    )
+
+
+def _claims_at_a_glance(results: Json) -> Section:
+    rows = [
+        (str(n), c["statement"], c["prediction"], _measured_in_short(c), c["verdict"])
+        for n, c in enumerate(results["claims"], 1)
+    ]
+    return Section(
+        "Claims at a glance",
+        "glance",
+        (
+            Table(
+                ("", "claim", "predicted", "measured", "verdict"),
+                rows,
+                "Rivals, thresholds, controls and every number are [further down](#claims).",
+                ("text", "text", "text", "text", "verdict"),
+            ),
+        ),
+    )
+
+
+def _training(results: Json) -> Section:
+    reference = original()["train_loss_at_step"]
+    ours = results["train_loss_at_step"]
+    spikes = results["spikes"]
+    blocks: list[Block] = [
+        Cards(
+            (
+                ("held-out loss", f"{results['eval_loss']:.4f}", "nats"),
+                ("uniform guess", f"{results['chance_loss']:.3f}", "nats"),
+                ("loss spikes", str(len(spikes)), "above twice the local median"),
+            )
+        ),
+        Picture(
+            pictures.loss_curve(results["loss"], results["one_layer_loss"], spikes),
+            "Loss of each training batch before the update. A spike is a step whose loss is more than twice the median of the "
+            "50 steps on either side.",
+            "Training loss of the two-layer model and the one-layer control on a logarithmic axis, spikes marked",
+        ),
+    ]
+    if results["preset"] == "notebook":
+        shared = [step for step in reference if step in ours]
+        blocks.append(
+            Table(
+                ("step", "this run", "original"),
+                [(step, float(ours[step]), float(reference[step])) for step in shared],
+                "Training loss (nats) beside the original's, one seed each.",
+                ("number", "number", "number"),
+            )
+        )
+    return Section("Training", "training", blocks)
+
+
+def _layer_0(results: Json) -> Section:
+    counting = _claim(results, "layer-0-counts")
+    return Section(
+        "Layer 0: attention to BOS",
+        "layer-0",
+        (
+            Picture(
+                pictures.attention_patterns(results["patterns"]),
+                "Mean over sequences; a row is a query and sums to one.",
+                "Mean attention patterns of layer 0 and layer 1, query position against key position",
+            ),
+            Picture(
+                pictures.bos_attention(results["bos_attention"]),
+                "Attention that is uniform but for BOS has exactly the shape 1/(1+ci), trained or not: the fit shows nothing "
+                "about learning. The constant c, and whether the model needs BOS, do.",
+                "Layer 0's attention to BOS by query position, trained and untrained, with fitted curves",
+            ),
+            Picture(
+                pictures.copied_offsets(
+                    counting["details"]["copied_offsets"],
+                    ["clean", "BOS: key masked", "BOS: value of the others", "BOS: random token"],
+                ),
+                "Offset of the nearest occurrence of the token that the model predicts, with BOS taken out of layer 0 in three "
+                "ways.",
+                "Share of predictions by offset of the predicted token, clean and without BOS",
+            ),
+        ),
+    )
+
+
+def _mlp_0(results: Json) -> Section:
+    return Section(
+        "MLP 0: a positional code",
+        "mlp-0",
+        (
+            Picture(
+                pictures.mlp_0_activations(results["mlp_0"]),
+                "Each row is a neuron, sorted by the position at which it is most active; those that never fire are at the "
+                "end.",
+                "Mean activation of each of MLP 0's neurons at each position",
+            ),
+            Picture(
+                pictures.mlp_0_components(results["mlp_0"]),
+                "One point a position, BOS left out.",
+                "First two principal components of MLP 0's mean output at each position",
+            ),
+            Picture(
+                pictures.mlp_0_components_by_position(results["mlp_0"]),
+                "An untrained model's means also vary with position, since BOS's share does.",
+                "The first two principal components along positions, trained and untrained",
+            ),
+        ),
+    )
+
+
+def _layer_1(results: Json) -> Section:
+    return Section(
+        "Layer 1: finding the previous token",
+        "layer-1",
+        (
+            Picture(
+                pictures.attention_by_offset(results["layer_1"]),
+                "Mean over sequences and queries, with the 95% interval over sequences.",
+                "Layer 1's mean attention by offset from the query",
+            ),
+            Picture(
+                pictures.row_centred_scores(results["layer_1"]),
+                "Mean scores of every query with every key, later ones too, each row minus its mean. A query that looks for the "
+                "previous position would show as a diagonal; one that looks for the latest key as columns; a gain as columns "
+                "that grow stronger or weaker from row to row.",
+                "Row-centred scores of layer 1, query position against key position",
+            ),
+        ),
+    )
+
+
+def _logits(results: Json) -> Section:
+    rows = [
+        (question, component, float(row["value"]), None if row["recomputed"] is None else float(row["recomputed"]))
+        for question, components in results["attribution"].items()
+        for component, row in components.items()
+    ]
+    return Section(
+        "The logits, by component",
+        "logits",
+        (
+            Text(
+                "What each component adds directly to a difference of logits: signed, per sequence, then averaged. The final "
+                "norm's weight is folded into the unembedding, its bias is a row of its own, and its scale is frozen at the "
+                "clean value. Positions before 3, and those whose previous or current token is repeated, are left out."
+            ),
+            *(
+                Picture(
+                    pictures.logit_attribution(results["attribution"], question),
+                    "95% interval over sequences. The rows sum to the logits.",
+                    f"Direct logit attribution by component for {question}",
+                )
+                for question in results["attribution"]
+            ),
+            Table(
+                ("question", "component", "scale frozen", "scale recomputed"),
+                rows,
+                "The check on the frozen scale: how much the difference falls when the component is taken away and the scale is "
+                "computed anew (logits).",
+                ("text", "text", "number", "number"),
+            ),
+        ),
+    )
+
+
+def _ablation(results: Json) -> Section:
+    losses, reference = results["mean_ablation"], original()["mean_ablation"]
+    rows = [
+        (
+            agreement.expected.what,
+            ", ".join(f"{loss:.4g}" for loss in agreement.losses.values()),
+            ", ".join(
+                f"{reference['baseline'] if hook == 'baseline' else reference['loss'][hook]:.4g}"
+                for hook in agreement.losses
+            ),
+            "yes" if not agreement.outside else "differs: " + ", ".join(agreement.outside),
+        )
+        for agreement in compare(losses)
+    ]
+    return Section(
+        "Mean ablation of every hook",
+        "ablation",
+        (
+            Picture(
+                pictures.mean_ablation(losses),
+                "One hook at a time, replaced by its mean over a separate batch, kept per position. To the right of the line: "
+                "the activation carried something about the sequence that the model needs.",
+                "Loss under mean ablation of each hook on a logarithmic axis",
+            ),
+            Table(
+                ("in the original", "this run", "original", "agrees"),
+                rows,
+                "Losses in nats beside the original's. The original is one seed at learning rate 1e-4 for 4,000 steps.",
+            ),
+        ),
+    )
+
+
+def _claims(results: Json) -> Section:
+    return Section("The claims in full", "claims", [_card(n, c) for n, c in enumerate(results["claims"], 1)])
+
+
+def _card(number: int, claim: Json) -> ClaimCard:
+    return ClaimCard(
+        id=f"C{number}",
+        title=claim["title"],
+        statement=claim["statement"],
+        rivals=claim["rivals"],
+        prediction=claim["prediction"],
+        threshold=claim["threshold"],
+        measured=_rows(claim["measured"]),
+        controls=_rows(claim["control"]),
+        verdict=claim["verdict"],
+        reason=claim["reason"],
+        control_design=claim["control_design"],
+        amended=claim["amended"],
+    )
+
+
+def _about(results: Json) -> Section:
+    settings = {**results["config"]["model"], **results["config"]["training"]}
+    return Section(
+        "How this was made",
+        "about",
+        (
+            Table(
+                ("setting", "value"),
+                [(name, str(value)) for name, value in settings.items()],
+                f"Model and training, preset {results['preset']}, seed {results['seed']}.",
+            ),
+            Table(
+                ("part", "seconds"),
+                [(name, float(seconds)) for name, seconds in results["times"].items()],
+                "Time taken.",
+                ("text", "number"),
+            ),
+        ),
+    )
+
+
+def _footer(results: Json) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
+    return (
+        f"Preset `{results['preset']}`, seed {results['seed']}, {results['threads']} threads, {versions}. Every number is in "
+        "`results.json` beside this page; `notebook.ipynb` runs the same analysis step by step."
+    )
+
+
+def _claim(results: Json, id: str) -> Json:
+    return next(claim for claim in results["claims"] if claim["id"] == id)
+
+
+def _measured_in_short(claim: Json) -> str:
+    shown = [row for row in claim["checks"] if not row["control"]] or claim["measured"][:3]
+    return "; ".join(f"{row['name']} {_number(row['value'])}" for row in shown[:3])
+
+
+def _rows(rows: Sequence[Json]) -> list[tuple[str, str, str, str]]:
+    return [(row["name"], _number(row["value"]), _interval(row["interval"]), row["unit"]) for row in rows]
+
+
+def _number(value: float | None) -> str:
+    return "not defined" if value is None else f"{value:.4g}"
+
+
+def _interval(interval: Sequence[float | None] | None) -> str:
+    return "" if interval is None else f"[{_number(interval[0])}, {_number(interval[1])}]"
