@@ -200,6 +200,16 @@ def test_parts_that_do_not_sum_are_refused_as_is_nan():
     refused(model, cache, parts={**parts, "embed": parts["embed"] * math.nan})
 
 
+def test_components_of_a_run_that_added_something_else_are_refused():
+    model = random_model()
+    with model.hooks(fwd_hooks=[("blocks.0.hook_resid_mid", lambda x, hook: x + 0.1)]):
+        cache = cached(model)
+    with pytest.raises(
+        InputError, match="wanted components that sum to the final residual stream; got a diff"
+    ):
+        components(model, cache)
+
+
 def weights(contrast: Tensor) -> dict[int, float]:
     return {token: weight for token, weight in enumerate(contrast.tolist()) if weight}
 

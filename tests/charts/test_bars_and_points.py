@@ -64,6 +64,17 @@ def test_a_log_axis_shows_bars_intervals_and_baseline():
     assert high > np.log10(50)
 
 
+def test_on_a_log_axis_bars_start_at_the_baseline():
+    values = [0.1, 0.001, 10.0]
+    [trace] = bars(LABELS, values, log_x=True, baseline=(0.01, "clean model"), **TITLES).data
+    assert trace.base == 0.01
+    np.testing.assert_allclose(trace.base + trace.x, values)
+    assert list(trace.customdata) == values
+    assert "%{customdata:.4g}" in trace.hovertemplate
+    assert bars(LABELS, values, log_x=True, **TITLES).data[0].base is None
+    assert bars(LABELS, values, baseline=(0.01, "clean model"), **TITLES).data[0].base is None
+
+
 def test_labels_that_repeat_keep_their_bars():
     [trace] = bars(["to", "be", "to"], [1, 2, 3], **TITLES).data
     assert len(set(trace.y)) == 3

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from unweave.charts import heatmap, palette, small_multiples
+from unweave.charts.figures.fitting import LEFT, RIGHT
+from unweave.charts.figures.style import BOTTOM, TOP
 from unweave.core.errors import InputError
 
 TITLES = {"title": "Pattern", "x_title": "key", "y_title": "query", "colour_title": "attention"}
@@ -57,6 +59,11 @@ def test_a_log_scale_colours_by_the_logarithm_and_shows_the_value():
     bar = figure.layout.coloraxis.colorbar
     assert list(bar.tickvals) == [-2, -1, 0, 1, 2]
     assert list(bar.ticktext) == ["0.01", "0.1", "1", "10", "100"]
+
+
+def test_a_log_scale_asks_nothing_of_empty_cells():
+    trace = heatmap([[1.0, -5.0], [np.nan, 100.0]], log=True, mask_upper=True, **TITLES).data[0]
+    np.testing.assert_array_equal(trace.z, [[0, np.nan], [np.nan, 2]])
 
 
 def test_constant_values_have_a_scale():
@@ -141,6 +148,31 @@ def test_panels_fill_rows_from_the_top_left_without_overlap(count: int):
             if number >= columns:
                 assert top < boxes[number - columns][2]
                 assert left == boxes[number - columns][0]
+
+
+@pytest.mark.parametrize("which", [0, 1, 2], ids=["phone", "tablet", "wide"])
+def test_panels_are_square_and_leave_room_for_their_subtitles(which: int):
+    subtitles = [
+        "one line",
+        "a subtitle that takes more than a single line of text",
+        "third",
+        "fourth",
+        "fifth",
+    ]
+    figure = small_multiples([(subtitle, SQUARE) for subtitle in subtitles], **TITLES)
+    fit = figure.layout.meta["fits"][which]
+    margin = fit["layout"].get("margin", {"l": LEFT, "r": RIGHT, "b": BOTTOM})
+    width = fit["width"] - margin["l"] - margin["r"]
+    height = fit["height"] - TOP - margin["b"]
+    above: dict[float, float] = {}
+    for number in range(len(subtitles)):
+        left, right, bottom, top = box(fit["layout"], number)
+        assert (right - left) * width == pytest.approx((top - bottom) * height, abs=1)
+        column_top = above.get(left, 1.0)
+        axis = "x domain" if number == 0 else f"x{number + 1} domain"
+        [text] = [note["text"] for note in fit["layout"]["annotations"] if note["xref"] == axis]
+        assert (column_top - top) * height >= 15 * (text.count("<br>") + 1)
+        above[left] = bottom
 
 
 def test_a_phone_shows_two_columns():

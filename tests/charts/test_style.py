@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,6 +10,7 @@ import plotly.io as pio
 import pytest
 
 from unweave.charts import bars, heatmap, histogram, lines, scatter, small_multiples
+from unweave.charts.figures.style import wrapped
 
 BAD = "<img src=x onerror=alert(1)></script>"
 MATRIX = [[1.0, 2.0], [3.0, 4.0]]
@@ -55,6 +57,33 @@ def test_title_and_legend_have_room_above_the_plot(name: str):
     assert long.title.text.count("<br>") > 0
     assert long.margin.t > short.margin.t
     assert long.height > short.height
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("short", ["short"]),
+        (" the", [" the"]),
+        ("", [""]),
+        ("one two three", ["one two", "three"]),
+        ("blocks.0.attn.hook_q", ["blocks.0.", "attn.hook_", "q"]),
+        ("abcdefghijklmno", ["abcdefghij", "klmno"]),
+        ("a < b and c > d", ["a &lt; b and", "c &gt; d"]),
+        ("a\nb", ["a\\nb"]),
+        ("exactly-10", ["exactly-10"]),
+        ("1234567890 x", ["1234567890", "x"]),
+    ],
+)
+def test_long_text_breaks_where_names_may(text: str, lines: list[str]):
+    assert wrapped(text, 10).split("<br>") == lines
+
+
+@pytest.mark.parametrize("text", ["", " the", "L0H1", "x" * 99, "blocks.0.attn.hook_pattern", "a  b - c" * 9])
+def test_breaking_loses_nothing_but_blanks(text: str):
+    for width in (5, 10, 34):
+        lines = wrapped(text, width).split("<br>")
+        assert max(map(len, lines)) <= width
+        assert re.sub(r"\s", "", "".join(lines)) == re.sub(r"\s", "", text)
 
 
 def test_longer_legends_get_more_rows():

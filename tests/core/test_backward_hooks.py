@@ -52,6 +52,19 @@ def test_an_edit_in_place_takes_the_place():
     assert x.grad.tolist() == [0.0, 2.0]
 
 
+def test_an_edit_in_place_leaves_the_gradient_of_others_alone():
+    # A sum hands one and the same tensor to both of its terms.
+    toy, x, other = Toy(), leaf(), leaf()
+
+    def wipe(gradient: Tensor, hook: HookPoint) -> None:
+        gradient.zero_()
+
+    with toy.hooks(bwd_hooks=[("hook_out", wipe)]):
+        (3 * (toy(x) + other)).sum().backward()
+    assert x.grad.tolist() == [0.0, 0.0]
+    assert other.grad.tolist() == [3.0, 3.0]
+
+
 def test_the_gradient_passes_the_later_site_first_even_where_two_sites_are_one_tensor():
     toy, x, order = Toy(), leaf(), []
 

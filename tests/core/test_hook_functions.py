@@ -123,3 +123,21 @@ def test_what_cannot_be_called_is_refused():
         "wanted a function for the hook at hook_mid; got NoneType; pass a list of pairs (name, function)"
     )
     assert not toy.hook_mid.active
+
+
+@pytest.mark.parametrize(
+    "register",
+    [
+        "register_forward_hook",
+        "register_forward_pre_hook",
+        "register_full_backward_hook",
+        "register_full_backward_pre_hook",
+    ],
+)
+def test_torchs_own_hooks_which_would_never_fire_are_refused(register: str):
+    with pytest.raises(HookError) as raised:
+        getattr(Toy().hook_mid, register)(lambda *args: None)
+    assert str(raised.value) == (
+        "wanted a hook attached to hook_mid by add_hook; got one of torch.nn.Module's, which would never "
+        "fire; write point.add_hook(fn), where fn(tensor, hook=point)"
+    )

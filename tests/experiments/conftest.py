@@ -1,6 +1,7 @@
 """A small model that has learned the task, and its one-layer control: about 15 seconds to train."""
 
 import pytest
+
 from unweave.experiments.no_position.study import Study
 from unweave.model.config import HookedTransformerConfig
 from unweave.model.transformer import HookedTransformer

@@ -5,9 +5,9 @@ import math
 
 import pytest
 import torch
+
 from tests.experiments import planted
 from tests.experiments.conftest import TASK, small_model
-
 from unweave.core.claims import Claim
 from unweave.experiments.no_position.claims import CLAIMS, counting, pattern, positional_code, solved
 from unweave.experiments.no_position.study import Study
@@ -25,7 +25,9 @@ def test_claim_1_is_supported_by_a_model_that_learned(trained: Study):
 
 
 def test_claim_1_is_refuted_by_a_position_table(trained: Study):
-    model = train(small_model(positions="standard"), TASK, TrainConfig(steps=700, batch_size=64, lr=3e-3)).model
+    model = train(
+        small_model(positions="standard"), TASK, TrainConfig(steps=700, batch_size=64, lr=3e-3)
+    ).model
     tested = solved.solved_without_positions.tested(Study(model, trained.one_layer, sequences=64))
     assert value(tested, "held-out loss") < 0.05
     assert tested["verdict"] == "refuted"
@@ -90,7 +92,10 @@ def test_a_random_first_token_is_scored_against_itself(trained: Study):
 
 def test_claim_2_sees_that_bos_is_needed(trained: Study):
     tested = counting.layer_0_counts.tested(trained)
-    assert all(value(tested, f"rise, BOS: {how}") > 1 for how in ("key masked", "value of the others", "random token"))
+    assert all(
+        value(tested, f"rise, BOS: {how}") > 1
+        for how in ("key masked", "value of the others", "random token")
+    )
     assert value(tested, "rise, middle: random token") < 0.05
     copied = tested["details"]["copied_offsets"]
     assert copied["clean"]["1"] > 0.9 > copied["BOS: key masked"]["1"]
@@ -126,7 +131,10 @@ def test_claim_3_sees_the_code_of_a_trained_model(trained: Study):
     tested = positional_code.mlp_0_writes_positions.tested(trained)
     route = "for layer 1's queries and keys"
     assert value(tested, f"rise, positional mean removed {route}") > 1
-    assert value(tested, f"rise, turned code {route}") < value(tested, f"rise, positional mean removed {route}") / 4
+    assert (
+        value(tested, f"rise, turned code {route}")
+        < value(tested, f"rise, positional mean removed {route}") / 4
+    )
 
 
 def test_shifting_back_by_hand():

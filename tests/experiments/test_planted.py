@@ -2,26 +2,26 @@
 
 import pytest
 import torch
-from tests.experiments import planted
 
+from tests.experiments import planted
 from unweave.experiments.no_position.claims.previous import recency_finds_previous
 from unweave.experiments.no_position.claims.self_attention import self_is_a_by_product
 
-I, J = planted.grid()
+QUERY, KEY = planted.grid()
 
 TABLES = {
     "matching": (planted.matching(), "refuted"),
     "recency": (planted.recency(), "refuted"),
     "gain": (planted.gain(), "supported"),
     # A score by key that does not grow with its position is no recency.
-    "none": (3.0 * torch.sin(J) + 0.0 * I, "refuted"),
+    "none": (3.0 * torch.sin(KEY) + 0.0 * QUERY, "refuted"),
 }
 
 
 def test_the_planted_table_is_what_layer_1_computes():
     study = planted.study(planted.matching())
     pattern = study.cache["pattern", 1][0, 0]
-    expected = planted.matching().masked_fill(J > I, -torch.inf).softmax(-1)
+    expected = planted.matching().masked_fill(KEY > QUERY, -torch.inf).softmax(-1)
     torch.testing.assert_close(pattern, expected)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor
@@ -127,3 +129,12 @@ def test_what_a_cache_holds_is_not_the_weights(positions: str):
     for name in cache:
         cache[name].zero_()
     assert torch.equal(model(tokens[0]), before)
+
+
+def test_a_copy_has_points_of_its_own():
+    model, tokens = small_model(), small_tokens()
+    other = copy.deepcopy(model)
+    other.hook_dict["hook_embed"].add_hook(lambda x, hook: x * 0)
+    assert other.hook_embed is other.hook_dict["hook_embed"]
+    assert not model.hook_embed.active
+    assert not torch.equal(other(tokens), model(tokens))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Generator, Iterable, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal, Protocol, Self, runtime_checkable
+from typing import Any, Literal, NoReturn, Protocol, Self, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -82,6 +82,16 @@ class HookPoint(nn.Module):
         """Take away every hook at this point."""
         self.fwd_hooks.clear()
         self.bwd_hooks.clear()
+
+    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
+        raise HookError(
+            wanted=f"a hook attached to {self.name} by add_hook",
+            got="one of torch.nn.Module's, which would never fire",
+            remedy="write point.add_hook(fn), where fn(tensor, hook=point)",
+        )
+
+    register_forward_hook = register_forward_pre_hook = _refuse
+    register_full_backward_hook = register_full_backward_pre_hook = _refuse
 
     # nn.Module's own __call__ would cost more than a small model's matrix products.
     def __call__(self, tensor: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """The training loop, its schedules, history and checkpoints."""
 
 from unweave.training.config import TrainConfig
-from unweave.training.loop import Run, train
+from unweave.training.loop import Run, TrainingDiverged, train
 from unweave.training.schedules import Constant, LinearWarmup
 
-__all__ = ["Constant", "LinearWarmup", "Run", "TrainConfig", "train"]
+__all__ = ["Constant", "LinearWarmup", "Run", "TrainConfig", "TrainingDiverged", "train"]

@@ -22,6 +22,7 @@ from unweave.charts.figures.checks import (
 from unweave.charts.figures.style import BOTTOM, NARROW, TOP, Fit, compose, distinct, log_axis, plain, wrapped
 
 Interval = tuple[ArrayLike, ArrayLike]
+_STANDING = 320 + TOP + BOTTOM  # pixels of height for vertical bars
 
 
 def bars(
@@ -47,7 +48,8 @@ def bars(
         y_title: the vertical axis with its unit.
         horizontal: bars run from left to right, which leaves room for long labels.
         errors: (low, high) ends of an interval about each value; by series for grouped bars.
-        log_x: a logarithmic value axis, for horizontal bars; they start at the axis' left edge.
+        log_x: a a logarithmic value axis, for horizontal bars. It has no zero, so that they start at
+            the baseline, or without one at the axis' left edge: then only their ends count.
         baseline: (value, legend entry) of a reference line across all bars.
 
     Raises:
@@ -64,47 +66,37 @@ def bars(
     intervals = errors if isinstance(errors, Mapping) else ({} if errors is None else {"": errors})
     require(len(groups) > 0, wanted="at least one series", got="none", remedy="pass some values")
     known_series("errors", intervals, groups)
+    level = None if baseline is None else numbers("the baseline", [baseline[0]], dims=1, log=log_x)
+    extent: list[Floats] = [] if level is None else [level]
     shown = distinct(labels, 44)
     traces: list[Any] = []
-    extent: list[Floats] = []
     for index, (name, given) in enumerate(groups.items()):
         heights = numbers(f"values of {name!r}" if name else "values", given, dims=1, log=log_x)
         same_length(labels=shown, values=heights)
+        extent.append(heights)
         bounds = None
         if name in intervals:
             bounds = interval(name or "values", intervals[name], len(shown), log=log_x)
             extent += bounds
-        extent.append(heights)
-        traces.append(_bar(index, name, shown, heights, bounds, horizontal=horizontal))
+        start = float(level[0]) if log_x and level is not None else None
+        traces.append(_bar(index, name, shown, heights, bounds, start, horizontal=horizontal))
     legend = [name for name in groups if name]
     shapes: list[dict[str, Any]] = []
     if baseline is not None:
-        level = numbers("the baseline", [baseline[0]], dims=1, log=log_x)
-        extent.append(level)
         legend.append(baseline[1])
-        shapes.append(_reference(float(level[0]), baseline[1], horizontal=horizontal))
+        shapes.append(_reference(float(baseline[0]), baseline[1], horizontal=horizontal))
+    wide, narrow = _fits(labels, shown, len(groups)) if horizontal else (Fit(_STANDING), None)
     value_axis = _value_axis(extent, log=log_x)
     label_axis: dict[str, Any] = {"type": "category", "showgrid": False, "ticks": ""}
     if horizontal:
         label_axis |= {"autorange": "reversed", "dtick": 1}
-    short = [wrapped(label, 20) for label in labels]
-    wide, narrow = (
-        _height(text, len(groups)) if horizontal else 320 + TOP + BOTTOM for text in (shown, short)
-    )
-    labels_beside = {
-        "tickmode": "array",
-        "tickvals": shown,
-        "ticktext": short,
-        "tickfont": {"size": 11},
-        "title": {"text": ""},
-    }
     return compose(
         traces,
         title=title,
         x_title=x_title,
         y_title=y_title,
-        fit=Fit(height=wide),
-        narrower=[Fit(height=narrow, below=NARROW, layout={"yaxis": labels_beside} if horizontal else {})],
+        fit=wide,
+        narrower=[narrow] if narrow else [],
         legend=legend,
         layout={
             "barmode": "group",
@@ -113,6 +105,20 @@ def bars(
             "yaxis" if horizontal else "xaxis": label_axis,
         },
     )
+
+
+def _fits(labels: Sequence[str], shown: Sequence[str], groups: int) -> tuple[Fit, Fit]:
+    """A wide and a narrow fit of horizontal bars; on a phone their labels take more lines."""
+    short = [wrapped(label, 24) for label in labels]
+    labels_beside = {
+        "tickmode": "array",
+        "tickvals": shown,
+        "ticktext": short,
+        "tickfont": {"size": 11},
+        "title": {"text": ""},
+    }
+    wide, narrow = (_height(text, groups) for text in (shown, short))
+    return Fit(wide), Fit(narrow, below=NARROW, layout={"yaxis": labels_beside})
 
 
 def _height(labels: Sequence[str], groups: int) -> int:
@@ -129,10 +135,14 @@ def _bar(
     labels: list[str],
     values: Floats,
     bounds: tuple[Floats, Floats] | None,
+    start: float | None,
     *,
     horizontal: bool,
 ) -> Any:
     along, across = ("x", "y") if horizontal else ("y", "x")
+    lengths: dict[str, Any] = {along: values}
+    if start is not None:
+        lengths = {along: values - start, "base": start}
     error: dict[str, Any] = {}
     if bounds is not None:
         low, high = bounds
@@ -146,7 +156,9 @@ def _bar(
             "color": palette.MARK,
         }
     return go.Bar(
-        **{along: values, across: labels},
+        **lengths,
+        **{across: labels},
+        customdata=values,
         **error,
         name=plain(name),
         showlegend=bool(name),
@@ -160,7 +172,7 @@ def _bar(
                 "fillmode": "overlay",
             },
         },
-        hovertemplate=f"%{{{across}}}: %{{{along}:.4g}}<extra>{plain(name)}</extra>",
+        hovertemplate=f"%{{{across}}}: %{{customdata:.4g}}<extra>{plain(name)}</extra>",
     )
 
 

@@ -7,7 +7,7 @@ transparent and the text a grey that reads on white and on dark; the page writer
 from __future__ import annotations
 
 import html
-import textwrap
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
@@ -23,6 +23,8 @@ LINE: Final = 20  # pixels, a line of text with its leading
 NARROW: Final = 560  # pixels: below this a figure is on a phone
 TOP: Final = 14  # pixels above the plot when there is neither title nor legend
 BOTTOM: Final = 56  # pixels below it, for tick labels and the axis title
+
+_PIECE: Final = re.compile(r"[^\s._/-]*[\s._/-]+|[^\s._/-]+")  # up to where a line may break
 
 
 @dataclass(frozen=True)
@@ -50,10 +52,21 @@ def plain(text: str) -> str:
 
 
 def wrapped(text: str, width: int) -> str:
-    """`plain` text, broken into lines of at most `width` characters where it is longer."""
+    """`plain` text, broken into lines of at most `width` characters where it is longer.
+
+    Lines break after a blank, dot, hyphen, slash or underscore, as hook names want it, and
+    within a word only where it is longer than a line.
+    """
     text = _on_one_line(text)
-    lines = [text] if len(text) <= width else textwrap.wrap(text, width)
-    return "<br>".join(plain(line) for line in lines)
+    if len(text) <= width:
+        return plain(text)
+    lines = [""]
+    for piece in _PIECE.findall(text):
+        if lines[-1] and len(lines[-1]) + len(piece.rstrip()) > width:
+            lines.append("")
+        lines[-1] += piece
+    broken = [line[at : at + width] for line in lines for at in range(0, len(line.rstrip()), width)]
+    return "<br>".join(plain(line.strip()) for line in broken)
 
 
 def _on_one_line(text: str) -> str:

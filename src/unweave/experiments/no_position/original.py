@@ -14,7 +14,9 @@ from typing import Any
 @cache
 def original() -> dict[str, Any]:
     """Figures of the one run that the session of 2022 recorded (one seed)."""
-    return json.loads(files(__package__).joinpath("original.json").read_text(encoding="utf-8"))
+    return json.loads(
+        files("unweave.experiments.no_position").joinpath("original.json").read_text(encoding="utf-8")
+    )
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,9 @@ def _attn(layer: int, *sites: str) -> tuple[str, ...]:
 
 EXPECTED = (
     Expected("baseline below 0.05", ("baseline",), high=0.05),
-    Expected("layer 1 scores and pattern at or below baseline", _attn(1, "attn_scores", "pattern"), high=None),
+    Expected(
+        "layer 1 scores and pattern at or below baseline", _attn(1, "attn_scores", "pattern"), high=None
+    ),
     Expected(
         "layer 0 q, scores, pattern, z, attn_out between 0.1 and 3",
         _attn(0, "q", "attn_scores", "pattern", "z", "attn_out"),
@@ -44,7 +48,11 @@ EXPECTED = (
         3.0,
     ),
     Expected("layer 0 k and v below 0.1", _attn(0, "k", "v"), high=0.1),
-    Expected("layer 0 MLP above 2", ("blocks.0.mlp.hook_pre", "blocks.0.mlp.hook_post", "blocks.0.hook_mlp_out"), 2.0),
+    Expected(
+        "layer 0 MLP above 2",
+        ("blocks.0.mlp.hook_pre", "blocks.0.mlp.hook_post", "blocks.0.hook_mlp_out"),
+        2.0,
+    ),
     Expected("layer 1 v, z, attn_out above 5", _attn(1, "v", "z", "attn_out"), 5.0),
 )
 

@@ -14,6 +14,7 @@ Json = Mapping[str, Any]
 
 
 def loss_curve(losses: Sequence[float], one_layer: Sequence[float], spikes: Sequence[Json]) -> go.Figure:
+    """Loss of both trainings by step, with the spikes of the first."""
     return lines(
         {
             "two layers": (np.arange(len(losses)), losses),
@@ -28,6 +29,7 @@ def loss_curve(losses: Sequence[float], one_layer: Sequence[float], spikes: Sequ
 
 
 def attention_patterns(patterns: Json) -> go.Figure:
+    """One triangle a layer."""
     return small_multiples(
         list(patterns.items()),
         title="Mean attention patterns",
@@ -40,6 +42,7 @@ def attention_patterns(patterns: Json) -> go.Figure:
 
 
 def bos_attention(bos: Json) -> go.Figure:
+    """Trained and untrained, each with its fitted curve."""
     series: dict[str, tuple[Any, Any]] = {}
     for whose, fit in bos.items():
         positions = np.arange(len(fit["share"]))
@@ -55,6 +58,7 @@ def bos_attention(bos: Json) -> go.Figure:
 
 
 def mlp_0_activations(mlp: Json) -> go.Figure:
+    """Neurons by positions."""
     return heatmap(
         mlp["activation"],
         title="MLP 0's activations by position",
@@ -65,6 +69,7 @@ def mlp_0_activations(mlp: Json) -> go.Figure:
 
 
 def mlp_0_components(mlp: Json) -> go.Figure:
+    """Positions in the plane of the first two components."""
     first, second = np.array(mlp["trained"]["projection"]).T
     share = mlp["trained"]["share"]
     return scatter(
@@ -80,6 +85,7 @@ def mlp_0_components(mlp: Json) -> go.Figure:
 
 
 def mlp_0_components_by_position(mlp: Json) -> go.Figure:
+    """Each component along the positions, trained and untrained."""
     series: dict[str, tuple[Any, Any]] = {}
     for whose in ("trained", "untrained"):
         table = np.array(mlp[whose]["projection"])
@@ -95,6 +101,7 @@ def mlp_0_components_by_position(mlp: Json) -> go.Figure:
 
 
 def attention_by_offset(layer: Json) -> go.Figure:
+    """One bar an offset, with its interval."""
     rows = layer["attention_by_offset"]
     return bars(
         [str(d) for d in range(len(rows))],
@@ -108,6 +115,7 @@ def attention_by_offset(layer: Json) -> go.Figure:
 
 
 def row_centred_scores(layer: Json) -> go.Figure:
+    """Queries by keys, the mask left out."""
     table = np.array(layer["row_centred_scores"])
     positions = np.arange(1, len(table) + 1)
     return heatmap(
@@ -123,6 +131,7 @@ def row_centred_scores(layer: Json) -> go.Figure:
 
 
 def logit_attribution(attribution: Json, question: str) -> go.Figure:
+    """One bar a component, with its interval."""
     rows = attribution[question]
     return bars(
         list(rows),
@@ -138,6 +147,7 @@ def logit_attribution(attribution: Json, question: str) -> go.Figure:
 
 
 def mean_ablation(losses: Json) -> go.Figure:
+    """One bar a hook, from the unablated loss."""
     hooks = {name: loss for name, loss in losses.items() if name != "baseline"}
     return bars(
         list(hooks),
@@ -151,6 +161,7 @@ def mean_ablation(losses: Json) -> go.Figure:
 
 
 def copied_offsets(copied: Json, names: Sequence[str]) -> go.Figure:
+    """One bar an offset for each of the named runs."""
     first = copied[names[0]]
     return bars(
         list(first),

@@ -27,6 +27,7 @@ class Preset:
     ablation_sequences: int
 
     def train_config(self, seed: int) -> TrainConfig:
+        """The training of one seed."""
         return dataclasses.replace(self.training, seed=seed)
 
 
@@ -53,7 +54,9 @@ def find_preset(name: str) -> Preset:
         InputError: for a name that is not known.
     """
     if name not in PRESETS:
-        raise InputError(wanted="the name of a preset", got=repr(name), remedy=f"known ones: {', '.join(PRESETS)}")
+        raise InputError(
+            wanted="the name of a preset", got=repr(name), remedy=f"known ones: {', '.join(PRESETS)}"
+        )
     return PRESETS[name]
 
 

@@ -181,7 +181,12 @@ def _layer_1(results: Json) -> Section:
 
 def _logits(results: Json) -> Section:
     rows = [
-        (question, component, float(row["value"]), None if row["recomputed"] is None else float(row["recomputed"]))
+        (
+            question,
+            component,
+            float(row["value"]),
+            None if row["recomputed"] is None else float(row["recomputed"]),
+        )
         for question, components in results["attribution"].items()
         for component, row in components.items()
     ]
@@ -301,8 +306,9 @@ def _claim(results: Json, id: str) -> Json:
 
 
 def _measured_in_short(claim: Json) -> str:
-    shown = [row for row in claim["checks"] if not row["control"]] or claim["measured"][:3]
-    return "; ".join(f"{row['name']} {_number(row['value'])}" for row in shown[:3])
+    return "; ".join(
+        f"{row['name']} {_number(row['value'])} {_interval(row['interval'])}" for row in claim["measured"][:3]
+    )
 
 
 def _rows(rows: Sequence[Json]) -> list[tuple[str, str, str, str]]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from unweave.experiments.no_position.study import Study
 from unweave.experiments.registry import ExperimentRun
 from unweave.model.saved import load
 from unweave.model.transformer import HookedTransformer
+from unweave.tasks import PreviousToken
 from unweave.training import Run, train
 from unweave.training.spikes import find_spikes
 
@@ -89,7 +91,11 @@ def analyse(
         "experiment": "no-position",
         "preset": chosen.name,
         "seed": study.seed,
-        "versions": {"unweave": unweave.__version__, "torch": torch.__version__, "python": platform.python_version()},
+        "versions": {
+            "unweave": unweave.__version__,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+        },
         "threads": torch.get_num_threads(),
         "config": {
             "model": study.model.cfg.to_dict(),
@@ -100,7 +106,9 @@ def analyse(
         "chance_loss": TASK.chance_loss,
         "orderless_loss": TASK.orderless_loss,
         "eval_loss": ablation["baseline"],
-        "train_loss_at_step": {str(s): losses[s] for s in sorted({*range(0, len(losses), 100), len(losses) - 1})},
+        "train_loss_at_step": {
+            str(s): losses[s] for s in sorted({*range(0, len(losses), 100), len(losses) - 1})
+        },
         "mean_ablation": ablation,
         "claims": _test(study, progress),
         "spikes": [{"step": s.step, "loss": s.loss} for s in find_spikes(losses)],
@@ -127,11 +135,8 @@ def _train(chosen: Preset, seed: int, n_layers: int, out: Path | None, progress:
 
 def _train_control(model: HookedTransformer, progress: bool) -> HookedTransformer:
     """A one-layer model of the sizes of `model`, trained by the quick preset."""
-    from unweave.model.config import HookedTransformerConfig
-    from unweave.tasks import PreviousToken
-
-    fields = {**model.cfg.to_dict(), "n_layers": 1, "positional_embedding_type": "none", "seed": 0}
-    control = HookedTransformer(HookedTransformerConfig(**fields))
+    cfg = replace(model.cfg, n_layers=1, positional_embedding_type="none", seed=0)
+    control = HookedTransformer(cfg)
     task = PreviousToken(d_vocab=model.cfg.d_vocab, n_ctx=model.cfg.n_ctx)
     label = "training the one-layer control"
     return train(control, task, find_preset("quick").train_config(0), progress=progress, label=label).model
@@ -163,7 +168,8 @@ class Clock:
         self.seconds: dict[str, float] = {}
 
     @contextmanager
-    def __call__(self, name: str) -> Iterator[None]:
+    def __call__(self, name: str) -> Generator[None]:
+        """Count the seconds of the block."""
         begun = time.perf_counter()
         yield
         self.seconds[name] = round(time.perf_counter() - begun, 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -17,7 +17,6 @@ from unweave.core.claims import Estimate
 from unweave.core.errors import InputError
 from unweave.core.seeds import derive
 from unweave.model.cache import ActivationCache
-from unweave.model.config import HookedTransformerConfig
 from unweave.model.transformer import HookedTransformer
 from unweave.tasks import Batch, PreviousToken
 
@@ -67,8 +66,7 @@ class Study:
     @cached_property
     def untrained(self) -> HookedTransformer:
         """A model of the same config with fresh weights from a seed of its own."""
-        fields = {**self.model.cfg.to_dict(), "seed": derive(self.seed, "untrained")}
-        return HookedTransformer(HookedTransformerConfig(**fields))
+        return HookedTransformer(replace(self.model.cfg, seed=derive(self.seed, "untrained")))
 
     @cached_property
     def clean(self) -> Outcome:
@@ -81,6 +79,7 @@ class Study:
 
     @cached_property
     def untrained_cache(self) -> ActivationCache:
+        """Every ordinary activation of `model` on `batch`."""
         return self.cached(self.untrained)
 
     @torch.no_grad()
@@ -93,6 +92,7 @@ class Study:
         return positional_means(self.model, self.other.tokens)
 
     def outcome(self, hooks: Hooks = (), batch: Batch | None = None) -> Outcome:
+        """The model's outcome with hooks on, or on another batch."""
         return outcome(self.model, self.task, batch or self.batch, hooks)
 
     def rise(self, result: Outcome, first: int = 1) -> Estimate:

@@ -8,7 +8,13 @@ import torch
 from torch import Tensor
 
 from unweave.analysis.ablation import mean_ablation
-from unweave.analysis.attribution import components, contrasts, logit_attribution, per_sequence, removal_effect
+from unweave.analysis.attribution import (
+    components,
+    contrasts,
+    logit_attribution,
+    per_sequence,
+    removal_effect,
+)
 from unweave.analysis.intervals import estimate
 from unweave.analysis.offsets import attention_by_offset
 from unweave.analysis.positions import bos_share, principal_components
@@ -28,7 +34,12 @@ def bos_attention(study: Study) -> dict[str, Any]:
         for whose, cache in (("trained", study.cache), ("untrained", study.untrained_cache))
     }
     return {
-        whose: {"share": _list(fit.share), "fitted": _list(fit.fitted), "c": _round(fit.c), "r2": _round(fit.r2)}
+        whose: {
+            "share": _list(fit.share),
+            "fitted": _list(fit.fitted),
+            "c": _round(fit.c),
+            "r2": _round(fit.r2),
+        }
         for whose, fit in fits.items()
     }
 
@@ -83,7 +94,11 @@ def ablation(study: Study, sequences: int, progress: bool = False) -> dict[str, 
     batch = study.task.batch(sequences, study.seed_for("ablation"))
     other = study.task.batch(sequences, study.seed_for("ablation means"))
     losses = mean_ablation(
-        study.model, batch.tokens, other.tokens, lambda logits: study.task.loss(logits, batch), progress=progress
+        study.model,
+        batch.tokens,
+        other.tokens,
+        lambda logits: study.task.loss(logits, batch),
+        progress=progress,
     )
     baseline = study.outcome(batch=batch).loss.mean().item()
     return {"baseline": _round(baseline), **{name: _round(loss) for name, loss in losses.items()}}

@@ -46,7 +46,9 @@ Hooks = Sequence[tuple[str, HookFunction]]
 )
 def layer_0_counts(study: Study) -> Finding:
     middle = study.task.n_ctx // 2
-    removed = {name: _removals(study, key) for name, key in (("BOS", 0), ("middle", middle), ("position 1", 1))}
+    removed = {
+        name: _removals(study, key) for name, key in (("BOS", 0), ("middle", middle), ("position 1", 1))
+    }
     flat, flat_control = (_layer_1_entropy(study, _equal_share(study, key)) for key in (0, middle))
     clean_entropy = _layer_1_entropy(study, ())
     everything = {f"{key}: {how}": pair for key, ways in removed.items() for how, pair in ways.items()}
@@ -62,21 +64,27 @@ def layer_0_counts(study: Study) -> Finding:
     )
     verdict, reason = judge(checks)
     everything = {"clean": (study.clean, study.batch), **everything}
-    accuracy = {name: estimate(result.hits[:, FIRST - 1 :].mean(1)) for name, (result, _) in everything.items()}
+    accuracy = {
+        name: estimate(result.hits[:, FIRST - 1 :].mean(1)) for name, (result, _) in everything.items()
+    }
     return Finding(
         measured={
-            **_shape("trained", study.cache["pattern", 0]),
-            "clean loss": estimate(study.clean.loss[:, FIRST - 1 :].mean(1), "nats"),
             **{f"rise, {name}": rise for name, rise in rises.items() if name.startswith("BOS")},
+            "clean loss": estimate(study.clean.loss[:, FIRST - 1 :].mean(1), "nats"),
             **{f"accuracy, {name}": accuracy[name] for name in accuracy if name.startswith(("clean", "BOS"))},
             "entropy of layer 1's rows, clean": clean_entropy,
             "entropy of layer 1's rows at equal BOS shares": flat,
+            **_shape("trained", study.cache["pattern", 0]),
         },
         control={
-            **_shape("untrained", study.untrained_cache["pattern", 0]),
             **{f"rise, {name}": rise for name, rise in rises.items() if not name.startswith("BOS")},
-            **{f"accuracy, {name}": accuracy[name] for name in accuracy if not name.startswith(("clean", "BOS"))},
+            **{
+                f"accuracy, {name}": accuracy[name]
+                for name in accuracy
+                if not name.startswith(("clean", "BOS"))
+            },
             "entropy of layer 1's rows at equal shares of the middle position": flat_control,
+            **_shape("untrained", study.untrained_cache["pattern", 0]),
         },
         verdict=verdict,
         reason=reason,
@@ -153,5 +161,7 @@ def _equal_share(study: Study, key: int) -> Hooks:
 @torch.no_grad()
 def _layer_1_entropy(study: Study, hooks: Hooks) -> Estimate:
     with study.model.hooks(fwd_hooks=hooks):
-        _, cache = study.model.run_with_cache(study.batch.tokens, names_filter=LAYER_1_PATTERN, return_type=None)
+        _, cache = study.model.run_with_cache(
+            study.batch.tokens, names_filter=LAYER_1_PATTERN, return_type=None
+        )
     return estimate(row_entropy(cache[LAYER_1_PATTERN][:, 0]))

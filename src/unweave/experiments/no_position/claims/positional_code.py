@@ -33,7 +33,7 @@ Shift = Float[Tensor, "pos d_model"]
         "Any change of that size to MLP 0's output would hurt as much.",
         "Position can be read off MLP 0's output, as it can in an untrained model, but nothing uses it.",
     ),
-    prediction="Taking only the positional mean out of MLP 0's output (v - mu_i + mu) raises the loss by more than "
+    prediction="Taking only the positional mean out of MLP 0's output (v − μ_i + μ̄) raises the loss by more than "
     "1 nat, both everywhere and on the routes into layer 1's queries and keys alone. The same code turned into "
     "random directions costs less than a quarter of that.",
     threshold="both rises > 1 nat; the turned code's rise < 0.25 of it on the same route",

@@ -25,6 +25,7 @@ from unweave.analysis.scores import (
 )
 from unweave.core.claims import Estimate, Finding, Verdict, claim
 from unweave.experiments.no_position.study import Study
+from unweave.model.attention import Attention as AttentionLayer
 
 RESID, PATTERN = "blocks.1.hook_resid_pre", "blocks.1.attn.hook_pattern"
 TOO_FAR = 0.25  # total variation at which a rival's prediction counts as wrong
@@ -53,10 +54,36 @@ class Shift:
 
 SHIFTS = (
     Shift("query told i-4", "q", lambda i: i - 4, None, "matching: attention moves 4 back; recency: none"),
-    Shift("query told i-8", "q", lambda i: i - 8, None, "matching: attention moves 8 back; gain: only sharper or flatter"),
-    Shift("key i-8 told i+4", "k", lambda i: i + 4, lambda i: i - 8, "recency: that key wins; matching: it is too late"),
-    Shift("key i-8 told i-1", "k", lambda i: i - 1, lambda i: i - 8, "none: every rival gives it more", decides=False),
-    Shift("query told i+4", "q", lambda i: i + 4, None, "little: no key lies later than the query", decides=False),
+    Shift(
+        "query told i-8",
+        "q",
+        lambda i: i - 8,
+        None,
+        "matching: attention moves 8 back; gain: only sharper or flatter",
+    ),
+    Shift(
+        "key i-8 told i+4",
+        "k",
+        lambda i: i + 4,
+        lambda i: i - 8,
+        "recency: that key wins; matching: it is too late",
+    ),
+    Shift(
+        "key i-8 told i-1",
+        "k",
+        lambda i: i - 1,
+        lambda i: i - 8,
+        "none: every rival gives it more",
+        decides=False,
+    ),
+    Shift(
+        "query told i+4",
+        "q",
+        lambda i: i + 4,
+        None,
+        "little: no key lies later than the query",
+        decides=False,
+    ),
 )
 SHAM = Shift("sham: query told i", "q", lambda i: i, None, "none", decides=False)
 
@@ -72,7 +99,7 @@ SHAM = Shift("sham: query told i", "q", lambda i: i, None, "none", decides=False
         "None of these: the scores have another form, or there is no positional pattern to explain.",
     ),
     prediction="Each rival is fitted to the clean scores (row-centred, no mask), and then predicts layer 1's attention when "
-    "the query or one key is given another position's code (x + mu_j - mu_i on that route alone). Gain-modulated "
+    "the query or one key is given another position's code (x + μ_j − μ_i on that route alone). Gain-modulated "
     "recency predicts it best where the rivals differ.",
     threshold="total variation between predicted and measured attention (keys 1..i) over the deciding shifts: the best "
     f"rival below {TOO_FAR}, and below the others with a paired 95% interval; a gain must save {GAIN_MARGIN} over plain "
@@ -93,7 +120,8 @@ def recency_finds_previous(study: Study) -> Finding:
         for name, fit in fits.items()
     }
     decided = {
-        name: torch.stack([by_shift[s.name] for s in SHIFTS if s.decides]).mean(0) for name, by_shift in errors.items()
+        name: torch.stack([by_shift[s.name] for s in SHIFTS if s.decides]).mean(0)
+        for name, by_shift in errors.items()
     }
     flatness = row_entropy(study.cache["pattern", 1].mean((0, 1))).item()
     growth = {name: _growth(fits[name].table) for name in ("recency", "gain")}
@@ -102,13 +130,16 @@ def recency_finds_previous(study: Study) -> Finding:
     best = fits.get(winner, fits["gain"])
     return Finding(
         measured={
+            **{f"misfit over deciding shifts: {name}": estimate(values) for name, values in decided.items()},
             **{f"scores explained: {name}": Estimate(fit.explained) for name, fit in fits.items()},
             "scores explained: any function of the offset": Estimate(fit_offset(table).explained),
             "scores explained by the offset beyond rank one": Estimate(beyond_rank_one(table)),
             "keys the unmasked peak moves, per query": Estimate(peak_slope(table)),
-            **{f"correlation of a key's score with its position: {name}": Estimate(g) for name, g in growth.items()},
+            **{
+                f"correlation of a key's score with its position: {name}": Estimate(g)
+                for name, g in growth.items()
+            },
             "entropy of the mean pattern's rows": Estimate(flatness),
-            **{f"misfit over deciding shifts: {name}": estimate(values) for name, values in decided.items()},
             **{
                 f"misfit, {shift}: {name}": estimate(values)
                 for name, by_shift in errors.items()
@@ -117,7 +148,9 @@ def recency_finds_previous(study: Study) -> Finding:
             **{f"attention moved, {s.name}": estimate(_distance(measured[s.name], clean)) for s in SHIFTS},
         },
         control={
-            "attention moved, sham": Estimate(_distance(clean, _model_attention(study, queries)).max().item()),
+            "attention moved, sham": Estimate(
+                _distance(clean, _model_attention(study, queries)).max().item()
+            ),
             **_label_controls(study, attention, best),
         },
         verdict=verdict,
@@ -154,7 +187,10 @@ def _winner(misfit: dict[str, Tensor], entropy: float, growth: dict[str, float])
         if name != best and not nested and (estimate(values - misfit[best]).low or 0.0) <= 0.0:
             return "unclear", f"{best} and {name} predict the attention about equally well: misfits {told}"
     if best in growth and growth[best] < GROWTH:
-        return "none", f"scores by key fit best, but do not grow with the key's position (r {growth[best]:.2f}): {told}"
+        return (
+            "none",
+            f"scores by key fit best, but do not grow with the key's position (r {growth[best]:.2f}): {told}",
+        )
     return best, f"{best} predicts the attention best where the rivals differ: misfits {told}"
 
 
@@ -201,8 +237,10 @@ class Attention:
         return rows
 
     def _projected(self, route: str, resid: Tensor) -> Float[Tensor, "batch pos d_head"]:
-        block = self.study.model.blocks[1]
-        return block.attn.project(quiet_norm(block.ln1, resid), route)[:, :, 0]
+        block = self.study.model.get_submodule("blocks.1")
+        attention, norm = block.get_submodule("attn"), block.get_submodule("ln1")
+        assert isinstance(attention, AttentionLayer)
+        return attention.project(quiet_norm(norm, resid), route)[:, :, 0]
 
 
 def _model_attention(study: Study, queries: list[int]) -> Rows:

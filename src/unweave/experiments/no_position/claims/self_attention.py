@@ -37,9 +37,10 @@ ANSWERS: dict[Removal, str] = {
         "It is idle: it changes neither the logits nor the loss.",
     ),
     prediction="The direct effect of the write from offset 0 on the current token's logit (against absent tokens) is "
-    "positive, and some other component's is negative and at least half as large. The four removals ask four "
-    "questions: " + "; ".join(f"{how}: {answer}" for how, answer in ANSWERS.items()) + ".",
-    threshold=f"raises: direct effect > {LOGITS} logits, and a canceller at least half as large; lowers: direct effect < "
+    "positive, and some other component's is negative and at least half as large.",
+    threshold="The four removals ask four questions; predicted: "
+    + "; ".join(f"**{how}**: {answer}" for how, answer in ANSWERS.items())
+    + f". Verdict: raises: direct effect > {LOGITS} logits, and a canceller at least half as large; lowers: direct effect < "
     f"-{LOGITS}, or between and the total effect of mean removal < -{LOGITS}; idle: direct and all total effects within "
     f"{LOGITS} logits and {NATS} nats",
     control="The same for the other offsets (1, 2, 3), whose writes carry the tokens that stand there.",
@@ -52,7 +53,10 @@ def self_is_a_by_product(study: Study) -> Finding:
     losses = {how: study.rise(_removed(study, how, 0)) for how in REMOVALS}
     previous = {how: _total(study, how, 0, _previous(questions), valid) for how in REMOVALS}
     answers = (
-        *(Check(f"current token's logit falls without it: {how}", totals[how], above=LOGITS) for how in REMOVALS),
+        *(
+            Check(f"current token's logit falls without it: {how}", totals[how], above=LOGITS)
+            for how in REMOVALS
+        ),
         Check("previous token's logit rises without it: renormalise", previous["renormalise"], below=0.0),
     )
     found = decide(rows, totals, losses)
@@ -60,15 +64,23 @@ def self_is_a_by_product(study: Study) -> Finding:
     return Finding(
         measured={
             "direct effect on the current token's logit": rows["attn1, offset 0"],
-            **{f"direct effect on it, {name}": row for name, row in rows.items() if name != "attn1, offset 0"},
+            "direct effect of the most negative other component": min(
+                (row for name, row in rows.items() if name != "attn1, offset 0"), key=lambda row: row.value
+            ),
+            **{
+                f"direct effect on it, {name}": row for name, row in rows.items() if name != "attn1, offset 0"
+            },
             **{f"total effect on it, {how}": total for how, total in totals.items()},
-            **{f"total effect on the previous token's logit, {how}": total for how, total in previous.items()},
+            **{
+                f"total effect on the previous token's logit, {how}": total for how, total in previous.items()
+            },
             **{f"rise of the loss without it, {how}": loss for how, loss in losses.items()},
             **_residual(study),
         },
         control={
             **{
-                f"offset {d}: direct effect on its own token's logit": _direct(study, d, valid) for d in others
+                f"offset {d}: direct effect on its own token's logit": _direct(study, d, valid)
+                for d in others
             },
             **{
                 f"offset {d}: rise of the loss without it, {how}": study.rise(_removed(study, how, d))
@@ -99,12 +111,22 @@ def decide(rows: dict[str, Estimate], totals: dict[str, Estimate], losses: dict[
     told = f"direct effect {direct.value:.2f} logits, total {total.value:.2f}, most negative other part {canceller} "
     told += f"{rows[canceller].value:.2f}"
     if _above(direct, LOGITS) and rows[canceller].value <= -0.5 * direct.value:
-        return Found("raises", Verdict.SUPPORTED, f"it raises the current token, and {canceller} cancels it: {told}")
+        return Found(
+            "raises", Verdict.SUPPORTED, f"it raises the current token, and {canceller} cancels it: {told}"
+        )
     if _above(direct, LOGITS):
-        return Found("raises, uncancelled", Verdict.REFUTED, f"it raises the current token, and nothing cancels it: {told}")
+        return Found(
+            "raises, uncancelled",
+            Verdict.REFUTED,
+            f"it raises the current token, and nothing cancels it: {told}",
+        )
     if _below(direct, -LOGITS) or (_within(direct, LOGITS) and _below(total, -LOGITS)):
         return Found("lowers", Verdict.REFUTED, f"it lowers the current token: {told}")
-    effects = [(direct, LOGITS), *((t, LOGITS) for t in totals.values()), *((x, NATS) for x in losses.values())]
+    effects = [
+        (direct, LOGITS),
+        *((t, LOGITS) for t in totals.values()),
+        *((x, NATS) for x in losses.values()),
+    ]
     if all(_within(effect, margin) for effect, margin in effects):
         return Found("idle", Verdict.REFUTED, f"it is idle: {told}")
     return Found("unclear", Verdict.INCONCLUSIVE, f"no rival's thresholds are met: {told}")
@@ -124,7 +146,9 @@ def _direct(study: Study, offset: int, valid: Tensor) -> Estimate:
     """The direct effect of the write from `offset` on the logit of the token that stands there."""
     questions, _ = contrasts(study.batch.tokens, study.task.d_vocab)
     own = torch.zeros_like(questions["current - absent"])
-    own[:, offset:] = torch.nn.functional.one_hot(study.batch.tokens, study.task.d_vocab)[:, : own.shape[1] - offset]
+    own[:, offset:] = torch.nn.functional.one_hot(study.batch.tokens, study.task.d_vocab)[
+        :, : own.shape[1] - offset
+    ]
     # context - absent and current - absent share their absent part: take it from there.
     absent = questions["current - absent"].clamp_max(0.0)
     write = offset_write(study.model, study.cache, 1, offset)
@@ -134,7 +158,7 @@ def _direct(study: Study, offset: int, valid: Tensor) -> Estimate:
 
 
 def _previous(questions: dict[str, Tensor]) -> Tensor:
-    """previous - absent, as the sum of previous - current and current - absent."""
+    """Previous - absent, as the sum of previous - current and current - absent."""
     return questions["previous - current"] + questions["current - absent"]
 
 
@@ -153,9 +177,14 @@ def _residual(study: Study) -> dict[str, Estimate]:
     """Whether the write erases the current token from the residual stream, logits aside."""
     resid, write = study.cache["resid_mid", 1], offset_write(study.model, study.cache, 1, 0)
     token_specific = write - write.mean(0)
-    tokens, rows = study.batch.tokens[:, 1:], {"with": resid[:, 1:], "without": (resid - token_specific)[:, 1:]}
+    tokens, rows = (
+        study.batch.tokens[:, 1:],
+        {"with": resid[:, 1:], "without": (resid - token_specific)[:, 1:]},
+    )
     probed = {
-        f"probe names the current token at resid_mid, {name} it": Estimate(probe_token(x, tokens, study.task.d_vocab))
+        f"probe names the current token at resid_mid, {name} it": Estimate(
+            probe_token(x, tokens, study.task.d_vocab)
+        )
         for name, x in rows.items()
     }
     along = token_directions(study.cache["resid_pre", 1][:, 1:], tokens, study.task.d_vocab)[tokens]
@@ -182,4 +211,6 @@ def _below(effect: Estimate, threshold: float) -> bool:
 
 
 def _within(effect: Estimate, margin: float) -> bool:
-    return effect.low is not None and effect.high is not None and -margin < effect.low and effect.high < margin
+    return (
+        effect.low is not None and effect.high is not None and -margin < effect.low and effect.high < margin
+    )
