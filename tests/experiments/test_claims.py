@@ -130,11 +130,11 @@ def test_claim_3_is_refuted_where_the_mlp_writes_nothing():
 def test_claim_3_sees_the_code_of_a_trained_model(trained: Study):
     tested = positional_code.mlp_0_writes_positions.tested(trained)
     route = "for layer 1's queries and keys"
-    assert value(tested, f"rise, positional mean removed {route}") > 1
-    assert (
-        value(tested, f"rise, turned code {route}")
-        < value(tested, f"rise, positional mean removed {route}") / 4
+    removed, turned = (
+        value(tested, f"rise, {what} {route}") for what in ("positional mean removed", "turned code")
     )
+    assert removed > 0.3
+    assert turned < removed / 4
 
 
 def test_shifting_back_by_hand():

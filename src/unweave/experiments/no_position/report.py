@@ -159,6 +159,8 @@ def _mlp_0(results: Json) -> Section:
 
 
 def _layer_1(results: Json) -> Section:
+    claim = _claim(results, "recency-finds-previous")
+    copied = claim["details"]["copied_offsets"]
     return Section(
         "Layer 1: finding the previous token",
         "layer-1",
@@ -170,12 +172,35 @@ def _layer_1(results: Json) -> Section:
             ),
             Picture(
                 pictures.row_centred_scores(results["layer_1"]),
-                "Mean scores of every query with every key, later ones too, each row minus its mean. A query that looks for the "
-                "previous position would show as a diagonal; one that looks for the latest key as columns; a gain as columns "
-                "that grow stronger or weaker from row to row.",
+                "Mean scores of every query with every key, later ones too, each row minus its mean. A query that "
+                "looks for the previous position would show as a diagonal; one that looks for the latest key as "
+                "columns; a gain as columns that grow stronger or weaker from row to row.",
                 "Row-centred scores of layer 1, query position against key position",
             ),
+            _shifts(claim),
+            Picture(
+                pictures.copied_offsets(copied, list(copied)),
+                "Attention is the measure; which token is then copied comes second.",
+                "Share of predictions by offset, clean and with every query told that it is 8 positions earlier",
+            ),
         ),
+    )
+
+
+def _shifts(claim: Json) -> Table:
+    """How far each rival's prediction is from the attention measured under each shift."""
+    measured = {row["name"]: row["value"] for row in claim["measured"]}
+    rivals = ("matching", "recency", "gain")
+    return Table(
+        ("codes shifted", "where the rivals differ", "moved", *rivals),
+        [
+            (shift, differs, measured[f"attention moved, {shift}"])
+            + tuple(measured[f"misfit, {shift}: {rival}"] for rival in rivals)
+            for shift, differs in claim["details"]["where_rivals_differ"].items()
+        ],
+        "A query, or one key, is given the positional code of another position. **moved**: the share of attention "
+        "that moves; then each rival's misfit: the share of attention that it puts on the wrong keys.",
+        ("text", "text", "number", "number", "number", "number"),
     )
 
 
