@@ -98,6 +98,7 @@ def judge(checks: tuple[Check, ...]) -> tuple[Verdict, str]:
     the controls in order, one clear failure refutes, and an interval that holds its threshold
     leaves the claim open.
     """
+    assert any(not check.control for check in checks), "nothing but controls supports no claim"
     for controls, outcome, verdict in (
         (True, "failed", Verdict.INCONCLUSIVE),
         (True, "unclear", Verdict.INCONCLUSIVE),

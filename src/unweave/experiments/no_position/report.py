@@ -194,8 +194,12 @@ def _shifts(claim: Json) -> Table:
     return Table(
         ("codes shifted", "where the rivals differ", "moved", *rivals),
         [
-            (shift, differs, measured[f"attention moved, {shift}"])
-            + tuple(measured[f"misfit, {shift}: {rival}"] for rival in rivals)
+            (
+                shift,
+                differs,
+                measured[f"attention moved, {shift}"],
+                *(measured[f"misfit, {shift}: {rival}"] for rival in rivals),
+            )
             for shift, differs in claim["details"]["where_rivals_differ"].items()
         ],
         "A query, or one key, is given the positional code of another position. **moved**: the share of attention "

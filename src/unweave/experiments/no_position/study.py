@@ -84,6 +84,7 @@ class Study:
 
     @torch.no_grad()
     def cached(self, model: HookedTransformer) -> ActivationCache:
+        """Every ordinary activation of `model` on `batch`."""
         return model.run_with_cache(self.batch.tokens, return_type=None)[1]
 
     @cached_property
