@@ -72,7 +72,7 @@ def rows_by_hand(norm: str | None) -> dict[str, float]:
 
 def test_rows_by_hand_without_a_norm():
     # The residual is (0, 2) + 2 · ((1, 0) + (0, 2)) / 2 + (0.5, 0); the direction is (1, -1).
-    wanted = {"embed": -2.0, "attn0": 1.0 - 2.0, "attn0.b_O": 0.5, "b_U": 0.1 - 0.2}
+    wanted = {"embed": -2.0, "attn0": 1.0 - 2.0, "attn0.b_V": 0.0, "attn0.b_O": 0.5, "b_U": 0.1 - 0.2}
     assert rows_by_hand(None) == pytest.approx(wanted)
 
 
@@ -83,6 +83,7 @@ def test_rows_by_hand_with_a_norm():
     wanted = {
         "embed": 2.0 * (0.0 - 2.0),
         "attn0": 2.0 * (1.0 - 2.0),
+        "attn0.b_V": 0.0,
         "attn0.b_O": 2.0 * 0.5,
         "ln_final.b": 0.5 + 1.0,
         "b_U": 0.1 - 0.2,
@@ -98,11 +99,15 @@ def test_components_are_the_writes_and_the_biases(fields: dict[str, Any]):
     names = ["embed"]
     names += ["pos_embed"] if "positional_embedding_type" in fields else []
     for layer in range(model.cfg.n_layers):
-        names += [f"attn{layer}", f"attn{layer}.b_O"]
+        names += [f"attn{layer}", f"attn{layer}.b_V", f"attn{layer}.b_O"]
         names += [] if model.cfg.attn_only else [f"mlp{layer}", f"mlp{layer}.b_out"]
     assert list(parts) == names
     assert_equal(sum(parts.values()), cache["resid_post", -1])
-    assert_equal(parts["attn0"], torch.einsum("bphe,hed->bpd", cache["z", 0], model.W_O[0]))
+    # Attention sums to one, so what the value bias adds is the same everywhere.
+    assert model.b_V[0].abs().max() > 0.1
+    without_bias = cache["z", 0] - model.b_V[0]
+    assert_equal(parts["attn0"], torch.einsum("bphe,hed->bpd", without_bias, model.W_O[0]))
+    assert_equal(parts["attn0.b_V"][0, 0], torch.einsum("he,hed->d", model.b_V[0], model.W_O[0]))
     assert (parts["attn0.b_O"] == model.b_O[0]).all()
     if not model.cfg.attn_only:
         assert_equal(parts["mlp0"], cache["post", 0] @ model.W_out[0])
@@ -156,10 +161,10 @@ def test_attention_split_by_offset():
     cache = cached(model)
     whole = logit_attribution(model, cache, CONTRAST)
     parts = components(model, cache)
-    del parts["attn1"]
+    del parts["attn1"], parts["attn1.b_V"]
     parts |= {f"offset {d}": offset_write(model, cache, 1, d) for d in range(6)}
     rows = logit_attribution(model, cache, CONTRAST, parts)
-    assert_equal(sum(rows[f"offset {d}"] for d in range(6)), whole["attn1"])
+    assert_equal(sum(rows[f"offset {d}"] for d in range(6)), whole["attn1"] + whole["attn1.b_V"])
     assert_equal(rows["mlp1"], whole["mlp1"])
 
 

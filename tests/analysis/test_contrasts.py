@@ -25,7 +25,8 @@ def test_contrasts_by_hand_on_a_sequence_with_repeats():
     absent = {1: -0.2, 2: -0.2, 3: -0.2, 8: -0.2, 9: -0.2}  # 8 comes only later; 0 is no token of the task
     assert at_5["previous - current"] == {6: 1.0, 7: -1.0}
     assert at_5["previous - other context"] == {6: 1.0, 4: -0.5, 5: -0.5}
-    assert at_5["context - absent"] == pytest.approx({4: 0.25, 5: 0.25, 6: 0.25, 7: 0.25, **absent})
+    assert at_5["other context - absent"] == pytest.approx({4: 0.5, 5: 0.5, **absent})
+    assert at_5["current - other context"] == {7: 1.0, 4: -0.5, 5: -0.5}
     assert at_5["current - absent"] == pytest.approx({7: 1.0, **absent})
     # The first position that is asked about has one other token, the first after BOS.
     assert weights(found["previous - other context"][1, 3]) == {2: 1.0, 1: -1.0}
@@ -72,8 +73,9 @@ def test_a_copy_of_the_previous_token_is_credited_to_what_copies_it():
     for name, wanted in (
         ("previous - current", 0.0),
         ("previous - other context", 0.0),
-        ("context - absent", share),
+        ("other context - absent", share),
         ("current - absent", share),
+        ("current - other context", 0.0),
     ):
         assert per_sequence(rows[name]["attn0"], valid).item() == pytest.approx(wanted, abs=1e-7)
         assert per_sequence(rows[name]["embed"], valid).item() == 0.0

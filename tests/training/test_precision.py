@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import Tensor
 
 from tests.training.small import TASK, new_model, short
+from unweave.core.hooks import HookPoint
 from unweave.training import train
 
 
@@ -18,6 +20,24 @@ def test_bf16_trains_as_fp32_does_with_parameters_that_stay_fp32():
     assert wanted[-1] < 0.9 * wanted[0], "nothing was learnt, so nothing was compared"
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
     assert {parameter.grad.dtype for parameter in model.parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_weight_products_are_in_bf16_and_everything_else_is_not(precision: str):
+    model = new_model()
+    rounded: dict[str, bool] = {}
+
+    def look(tensor: Tensor, hook: HookPoint) -> None:
+        rounded[hook.name.rpartition("hook_")[2]] = torch.equal(tensor, tensor.bfloat16().float())
+
+    for point in model.hook_dict.values():
+        if point.name.startswith("blocks.1.") and not point.on_demand:
+            point.add_hook(look)
+    train(model, TASK, short(steps=1, precision=precision))
+    products = {"q", "k", "v", "attn_out", "pre", "mlp_out"}
+    others = {"resid_pre", "resid_mid", "resid_post", "scale", "normalized", "attn_scores", "z"}
+    assert {name: rounded[name] for name in products} == dict.fromkeys(products, precision == "bf16")
+    assert not any(rounded[name] for name in others)
 
 
 def test_the_same_seed_gives_the_same_bf16_run_to_the_bit():

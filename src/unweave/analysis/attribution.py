@@ -32,8 +32,8 @@ TOLERANCE = 1e-4
 def components(model: HookedTransformer, cache: ActivationCache) -> dict[str, Resid]:
     """What each part wrote, biases in rows of their own; they sum to the final residual stream.
 
-    "embed", "pos_embed" (where there is one), and for each layer "attn0", "attn0.b_O", "mlp0",
-    "mlp0.b_out". The value bias `b_V` is part of the attention's row.
+    "embed", "pos_embed" (where there is one), and for each layer "attn0", "attn0.b_V", "attn0.b_O",
+    "mlp0", "mlp0.b_out". Rows of attention sum to one, so that what `b_V` adds is a constant.
 
     Raises:
         InputError: if they don't, as when the run was hooked where it added something else.
@@ -41,13 +41,17 @@ def components(model: HookedTransformer, cache: ActivationCache) -> dict[str, Re
     parts: dict[str, Resid] = {"embed": cache["embed"]}
     if model.cfg.positional_embedding_type != "none":
         parts["pos_embed"] = cache["pos_embed"]
-    writers = [("attn", "b_O")] if model.cfg.attn_only else [("attn", "b_O"), ("mlp", "b_out")]
     for layer, block in enumerate(model.blocks):
-        for part, bias_name in writers:
+        attention = block.get_submodule("attn")
+        value_bias = torch.einsum("he,hed->d", attention.get_parameter("b_V"), attention.get_parameter("W_O"))
+        biases = {"attn": {"b_V": value_bias, "b_O": attention.get_parameter("b_O").detach()}}
+        if not model.cfg.attn_only:
+            biases["mlp"] = {"b_out": block.get_submodule("mlp").get_parameter("b_out").detach()}
+        for part, constants in biases.items():
             written = cache[f"{part}_out", layer]
-            bias = block.get_submodule(part).get_parameter(bias_name).detach()
-            parts[f"{part}{layer}"] = written - bias
-            parts[f"{part}{layer}.{bias_name}"] = bias.expand_as(written)
+            parts[f"{part}{layer}"] = written - torch.stack(list(constants.values())).sum(0)
+            for name, constant in constants.items():
+                parts[f"{part}{layer}.{name}"] = constant.expand_as(written)
     _require_equal(_total(parts), _final(model, cache), "components", "final residual stream")
     return parts
 
@@ -108,10 +112,10 @@ def contrasts(
 ) -> tuple[dict[str, Float[Tensor, "batch pos d_vocab"]], Bool[Tensor, "batch pos"]]:
     """The questions asked of previous-token logits, and where they can be asked.
 
-    "previous - current", "previous - other context", "context - absent" and "current - absent", each
-    a difference of mean logits. Position 0 is BOS, and no context. At i the context is the distinct
-    tokens at positions 1 .. i, the previous and the current one among them ("other context" leaves
-    those two out); absent are all others but token 0.
+    "previous - current", "previous - other context", "other context - absent", "current - absent" and
+    "current - other context", each a difference of mean logits. Position 0 is BOS, and no context. At
+    i the other context is the distinct tokens at positions 1 .. i but the previous and the current
+    one; absent are the tokens that stand nowhere in 1 .. i, token 0 left out.
 
     Returns:
         The weights over the vocabulary, by name, and the mask of positions to use. It leaves out
@@ -136,8 +140,9 @@ def contrasts(
     return {
         "previous - current": previous - current,
         "previous - other context": previous - mean(other),
-        "context - absent": mean(context) - mean(absent),
+        "other context - absent": mean(other) - mean(absent),
         "current - absent": current - mean(absent),
+        "current - other context": current - mean(other),
     }, valid
 
 

@@ -57,7 +57,7 @@ def mlp_0_writes_positions(study: Study) -> Finding:
         *(Check(f"turned over real, {name}", r, below=0.25, control=True) for name, r in ratios.items()),
     )
     verdict, reason = judge(checks)
-    switching, dead = switching_neurons(study.cache["post", 0])
+    switching, dead = switching_neurons(study.cache["post", 0][:, 1:])
     return Finding(
         measured={
             **{f"rise, positional mean removed {name}": rise for name, rise in removed.items()},
