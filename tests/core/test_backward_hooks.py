@@ -60,7 +60,8 @@ def test_an_edit_in_place_leaves_the_gradient_of_others_alone():
         gradient.zero_()
 
     with toy.hooks(bwd_hooks=[("hook_out", wipe)]):
-        (3 * (toy(x) + other)).sum().backward()
+        term = 1 * other  # made first, so its gradient is passed on last
+        (3 * (toy(x) + term)).sum().backward()
     assert x.grad.tolist() == [0.0, 0.0]
     assert other.grad.tolist() == [3.0, 3.0]
 

@@ -37,7 +37,7 @@ def test_loss_accuracy_and_gradients(rows: int):
 
 
 def test_gradcheck_over_several_chunks(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setitem(module.CHUNK_ROWS, "cpu", 3)
+    monkeypatch.setitem(module.LOSS_ROWS, "cpu", 3)
     x, weight, bias, targets = problem(8)
     assert torch.autograd.gradcheck(
         lambda *inputs: unembedded_cross_entropy(*inputs, targets)[0], (x, weight, bias)

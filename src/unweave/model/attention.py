@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from unweave.core.hooks import HookPoint
 from unweave.model.config import HookedTransformerConfig
+from unweave.model.kernels import attention_kernel
 from unweave.model.linear import linear
 
 Residual = Float[Tensor, "batch pos d_model"]
@@ -44,8 +45,9 @@ class Attention(nn.Module):
         q = self.hook_q(self.project(x, "Q"))
         k = self.hook_k(self.project(x, "K"))
         v = self.hook_v(self.project(x, "V"))
-        explicit = self.hook_attn_scores.active or self.hook_pattern.active
-        z = self.hook_z(self.explicit(q, k, v) if explicit else self.fused(q, k, v))
+        watched = self.hook_attn_scores.active or self.hook_pattern.active
+        kernel = "explicit" if watched else attention_kernel(q.device.type, q.shape[1])
+        z = self.hook_z(self.explicit(q, k, v) if kernel == "explicit" else self.fused(q, k, v))
         if self.hook_result.active:
             result = torch.einsum("bphe,hed->bphd", z, self.W_O).to(z.dtype)
             return self.hook_result(result).sum(2) + self.b_O
@@ -59,22 +61,23 @@ class Attention(nn.Module):
         return flat.unflatten(-1, (self.cfg.n_heads, self.cfg.d_head))
 
     def fused(self, q: PerHead, k: PerHead, v: PerHead) -> PerHead:
-        """PyTorch's scaled_dot_product_attention, in the dtype of `q`."""
-        with torch.autocast(q.device.type, enabled=False):
-            z = F.scaled_dot_product_attention(
-                q.transpose(1, 2),
-                k.transpose(1, 2),
-                v.transpose(1, 2),
-                is_causal=True,
-                scale=1.0 / self.cfg.attn_scale,
-            )
-        return z.transpose(1, 2)
+        """PyTorch's scaled_dot_product_attention, given back in the dtype of `q`."""
+        z = F.scaled_dot_product_attention(
+            q.transpose(1, 2),
+            k.transpose(1, 2),
+            v.transpose(1, 2),
+            is_causal=True,
+            scale=1.0 / self.cfg.attn_scale,
+        )
+        return z.transpose(1, 2).to(q.dtype)
 
     def explicit(self, q: PerHead, k: PerHead, v: PerHead) -> PerHead:
-        """The same, step by step, with its scores and pattern as hookable places."""
-        with torch.autocast(q.device.type, enabled=False):
-            scores = torch.einsum("bqhe,bkhe->bhqk", q, k) / self.cfg.attn_scale
-            future = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).triu(1)
-            scores = self.hook_attn_scores(scores.masked_fill(future, -math.inf))
-            pattern = self.hook_pattern(scores.softmax(-1))
-            return torch.einsum("bhqk,bkhe->bqhe", pattern, v)
+        """The same, step by step, with its scores and pattern as hookable places.
+
+        Under autocast the two products are bf16; scores, softmax and pattern keep the dtype of `q`.
+        """
+        scores = torch.einsum("bqhe,bkhe->bhqk", q, k).to(q.dtype) / self.cfg.attn_scale
+        future = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).triu(1)
+        scores = self.hook_attn_scores(scores.masked_fill(future, -math.inf))
+        pattern = self.hook_pattern(scores.softmax(-1))
+        return torch.einsum("bhqk,bkhe->bqhe", pattern, v).to(q.dtype)

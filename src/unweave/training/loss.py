@@ -9,9 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-# Rows of logits made at a time, by device. On a CPU a chunk stays in the cache (measured at
-# 300 and 50,257 words of vocabulary); a GPU wants few large products.
-CHUNK_ROWS = {"cpu": 512, "cuda": 16_384}
+from unweave.model.kernels import LOSS_ROWS
 
 
 def unembedded_cross_entropy(
@@ -42,7 +40,7 @@ class _UnembeddedCrossEntropy(torch.autograd.Function):
         w, n = weight.to(dtype), len(x)
         grad_x, grad_w, grad_b = torch.empty_like(x), torch.zeros_like(weight), torch.zeros_like(bias)
         loss, hits = x.new_zeros(()), x.new_zeros(())
-        chunk = CHUNK_ROWS.get(x.device.type, n)
+        chunk = LOSS_ROWS.get(x.device.type, n)
         for start in range(0, n, chunk):
             rows = slice(start, start + chunk)
             xs, wanted = x[rows].to(dtype), targets[rows, None]
