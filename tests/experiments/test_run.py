@@ -3,10 +3,12 @@
 import dataclasses
 import json
 import re
+import signal
 
 import pytest
 import torch
 
+from unweave.cli.main import main
 from unweave.core.errors import InputError
 from unweave.experiments import ExperimentRun, load_experiment
 from unweave.experiments.no_position import presets
@@ -14,6 +16,7 @@ from unweave.experiments.no_position.claims import CLAIMS
 from unweave.experiments.no_position.original import compare, original
 from unweave.experiments.no_position.run import NoPosition
 from unweave.model.saved import load
+from unweave.tasks import Batch, PreviousToken
 
 TITLES = (
     "Training loss",
@@ -172,3 +175,37 @@ def test_the_global_random_state_is_left_alone(run: ExperimentRun, tmp_path, mon
     before = torch.get_rng_state()
     load_experiment("no-position").test_claims(run.report.parent / "model")
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_a_checkpoint_cut_short_is_one_line_and_exit_code_2(run: ExperimentRun, tmp_path, capsys):
+    load(run.report.parent / "model").save(tmp_path / "model")
+    weights = tmp_path / "model" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    assert main(["claims", "no-position", str(tmp_path / "model"), "--json"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("error: wanted")
+    assert len(err.strip().splitlines()) == 1
+    assert "model.safetensors" in err
+
+
+def test_ctrl_c_is_one_line_that_says_where_the_model_is(tmp_path, capsys, monkeypatch):
+    shorten(monkeypatch)
+    steps = iter(range(1000))
+
+    def interrupting(self: PreviousToken, batch_size: int, seed: int) -> Batch:
+        if next(steps) == 4:
+            signal.raise_signal(signal.SIGINT)
+        return batch(self, batch_size, seed)
+
+    batch = PreviousToken.batch
+    monkeypatch.setattr(PreviousToken, "batch", interrupting)
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert main(["run", "no-position", "--out", str(tmp_path / "r")]) == 1
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    err = capsys.readouterr().err
+    assert "stopped after 5 of 12 steps; the model so far is in" in err
+    assert load(tmp_path / "r" / "checkpoints" / "step-00000005").cfg.n_layers == 2
+    assert not (tmp_path / "r" / "results.json").exists()

@@ -4,24 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from tests.model.small import assert_equal_to, small_model, small_tokens
 from unweave.model.transformer import HookedTransformer
-
-
-@pytest.fixture
-def fused_calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    calls: list[int] = []
-    kernel = F.scaled_dot_product_attention
-
-    def counted(*args: Tensor, **kwargs: object) -> Tensor:
-        calls.append(1)
-        return kernel(*args, **kwargs)
-
-    monkeypatch.setattr(F, "scaled_dot_product_attention", counted)
-    return calls
 
 
 def gradients(model: HookedTransformer, tokens: Tensor, names: list[str]) -> dict[str, Tensor]:

@@ -9,6 +9,10 @@ from typing import Annotated
 import typer
 
 
+class Interrupted(RuntimeError):
+    """The run was stopped by Ctrl-C."""
+
+
 def run(
     experiment: Annotated[
         str, typer.Argument(metavar="EXPERIMENT", help="Which experiment, for example no-position.")
@@ -27,12 +31,16 @@ def run(
     from unweave.cli.claims_table import console, print_claims
     from unweave.experiments import load_experiment
 
-    outcome = load_experiment(experiment).run(
-        preset=preset,
-        seed=seed,
-        out=out or Path("runs") / experiment,
-        progress=sys.stderr.isatty(),
-    )
+    try:
+        outcome = load_experiment(experiment).run(
+            preset=preset,
+            seed=seed,
+            out=out or Path("runs") / experiment,
+            progress=sys.stderr.isatty(),
+        )
+    except KeyboardInterrupt as stop:
+        # Typer would turn it into a bare "interrupted"; where the model so far lies is worth telling.
+        raise Interrupted(str(stop) or "interrupted") from None
     terminal = console()
     print_claims(terminal, outcome.claims)
     terminal.print(f"report: {outcome.report}", soft_wrap=True, markup=False)

@@ -68,6 +68,7 @@ def train(
         deferred_interrupt() as interrupted,
         tqdm(range(config.steps), desc=label, unit="step", disable=not progress) as steps,
     ):
+        written: Path | None = None
         for step in steps:
             lr = config.lr * float(config.schedule(step))
             batch = task.batch(config.batch_size, derive(config.seed, "train", step))
@@ -76,9 +77,10 @@ def train(
             steps.set_postfix(loss=f"{loss:.4f}", refresh=False)
             last, stop = step + 1 == config.steps, interrupted()
             if folder is not None and (last or stop or (step + 1) % config.checkpoint_every == 0):
-                write_checkpoint(folder / "checkpoints", model, optimizer, config, step + 1)
+                written = write_checkpoint(folder / "checkpoints", model, optimizer, config, step + 1)
             if stop and not last:
-                raise KeyboardInterrupt(f"stopped after {step + 1} of {config.steps} steps")
+                kept = f"; the model so far is in {written}" if written else ""
+                raise KeyboardInterrupt(f"stopped after {step + 1} of {config.steps} steps{kept}")
         if folder is not None:
             model.save(folder / "model")
     return Run(model, history, folder)

@@ -22,7 +22,7 @@ from unweave.experiments.no_position.claims import CLAIMS
 from unweave.experiments.no_position.notebook import write_notebook
 from unweave.experiments.no_position.presets import TASK, Preset, find_preset, model_config
 from unweave.experiments.no_position.report import write_report
-from unweave.experiments.no_position.study import Study
+from unweave.experiments.no_position.study import Study, require_shape
 from unweave.experiments.registry import ExperimentRun
 from unweave.model.saved import load
 from unweave.model.transformer import HookedTransformer
@@ -68,6 +68,7 @@ class NoPosition:
         trained here (quick preset, about a minute).
         """
         model = load(model_dir)
+        require_shape(model, "model", 2)
         beside = model_dir.parent / CONTROL / "model"
         folder = control_dir or (beside if beside.exists() else None)
         if folder is not None:

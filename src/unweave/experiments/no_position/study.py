@@ -38,8 +38,8 @@ class Study:
     sequences: int = 1000
 
     def __post_init__(self) -> None:
-        _require_shape(self.model, "model", 2)
-        _require_shape(self.one_layer, "one-layer control", 1)
+        require_shape(self.model, "model", 2)
+        require_shape(self.one_layer, "one-layer control", 1)
         for size in ("d_vocab", "n_ctx"):
             ours, control = (getattr(model.cfg, size) for model in (self.model, self.one_layer))
             if ours != control:
@@ -110,7 +110,12 @@ class Study:
         return torch.Generator().manual_seed(derive(self.seed, *names))
 
 
-def _require_shape(model: HookedTransformer, what: str, n_layers: int) -> None:
+def require_shape(model: HookedTransformer, what: str, n_layers: int) -> None:
+    """Refuse a model that the claims are not about.
+
+    Raises:
+        InputError: naming the field that differs.
+    """
     cfg = model.cfg
     for name, wanted, good in (
         ("n_layers", str(n_layers), cfg.n_layers == n_layers),

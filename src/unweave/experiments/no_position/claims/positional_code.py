@@ -54,7 +54,7 @@ def mlp_0_writes_positions(study: Study) -> Finding:
     ratios = {name: Estimate(turned[name].value / max(removed[name].value, 1e-9)) for name in removed}
     checks = (
         *(Check(f"rise, {name}", rise, above=1.0) for name, rise in removed.items()),
-        *(Check(f"turned over real, {name}", r, below=0.25, control=True) for name, r in ratios.items()),
+        *(Check(f"turned code over real, {name}", r, below=0.25, control=True) for name, r in ratios.items()),
     )
     verdict, reason = judge(checks)
     switching, dead = switching_neurons(study.cache["post", 0][:, 1:])
