@@ -121,7 +121,7 @@ def test_without_a_control_beside_it_one_is_trained(run: ExperimentRun, tmp_path
 
 def test_bad_input_is_refused_before_anything_is_written(tmp_path, run: ExperimentRun):
     experiment = load_experiment("no-position")
-    with pytest.raises(InputError, match="known ones: quick, notebook"):
+    with pytest.raises(InputError, match="known ones: quick, notebook, uncorrected"):
         experiment.run("slow", 0, tmp_path / "a")
     file = tmp_path / "file"
     file.write_text("mine")

@@ -19,7 +19,10 @@ def run(
     ],
     preset: Annotated[
         str,
-        typer.Option(metavar="NAME", help="quick: minutes on two cores; notebook: the original's settings."),
+        typer.Option(
+            metavar="NAME",
+            help="quick: minutes on two cores; notebook: the original's settings; uncorrected: with its first schedule.",
+        ),
     ] = "quick",
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Decides weights and data.")] = 0,
     out: Annotated[

@@ -14,6 +14,17 @@ TASK = PreviousToken(d_vocab=300, n_ctx=50)
 
 
 @dataclass(frozen=True)
+class GrowingWithoutEnd:
+    """`max(step / steps, 1)`: the slip that a reader of the original found, where `min` was meant."""
+
+    steps: int = 100
+
+    def __call__(self, step: int) -> float:
+        """The multiplier: 1 until step `steps`, then growing by 1 every `steps` steps."""
+        return max(step / self.steps, 1.0)
+
+
+@dataclass(frozen=True)
 class Preset:
     """One way of running the experiment.
 
@@ -41,6 +52,13 @@ PRESETS = {
     "notebook": Preset(
         "notebook",
         TrainConfig(steps=4000, batch_size=256, lr=1e-4, schedule=LinearWarmup(100)),
+        sequences=1024,
+        ablation_sequences=4000,
+    ),
+    # What the original's stored run seems to be: see docs/no-position.md.
+    "uncorrected": Preset(
+        "uncorrected",
+        TrainConfig(steps=4000, batch_size=256, lr=1e-4, schedule=GrowingWithoutEnd(100)),
         sequences=1024,
         ablation_sequences=4000,
     ),

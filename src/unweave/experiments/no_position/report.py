@@ -90,7 +90,7 @@ def _training(results: Json) -> Section:
             "Training loss of the two-layer model and the one-layer control on a logarithmic axis, spikes marked",
         ),
     ]
-    if results["preset"] == "notebook":
+    if results["preset"] != "quick":
         shared = [step for step in reference if step in ours]
         blocks.append(
             Table(
