@@ -21,7 +21,7 @@ def run(
         str,
         typer.Option(
             metavar="NAME",
-            help="quick: minutes on two cores; notebook: the original's settings; uncorrected: with its first schedule.",
+            help="quick: minutes; notebook: the original's settings; uncorrected: its first schedule.",
         ),
     ] = "quick",
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Decides weights and data.")] = 0,
