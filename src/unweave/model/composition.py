@@ -13,7 +13,7 @@ from unweave.core.factored_matrix import FactoredMatrix
 def composition_scores(
     left: FactoredMatrix, right: FactoredMatrix, broadcast_dims: bool = True
 ) -> Float[Tensor, "..."]:
-    """`|left @ right| / (|left| |right|)` in Frobenius norms, between 0 and 1.
+    """`|left @ right| / (|left| |right|)` in Frobenius norms, between 0 and 1; nan where either is zero.
 
     For heads, `left` is the earlier one's OV, and `right` the later one's QK (Q-composition), its
     transpose (K) or OV (V): matrices multiply rows from the right here. What two random matrices
@@ -46,5 +46,5 @@ def composition_scores(
         for each in writes.reshape(-1, *writes.shape[-2:])
     ]
     joint = torch.stack(norms).unflatten(0, left.shape[:-2]) if left.has_leading_dims else norms[0]
-    each = left.norm().reshape(*left.shape[:-2], *(1,) * len(right.shape[:-2]))
-    return joint / (each * right.norm())
+    apart = (..., *(None,) * (right.ndim - 2))
+    return joint / (left.norm()[apart] * right.norm())

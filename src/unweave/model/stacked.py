@@ -150,12 +150,14 @@ class StackedWeights(nn.Module):
                 or if what layers write passes a norm or a multiplier first.
         """
         self._require_biases_that_add_up(layer, mlp_input)
+        parts = [("attn", "b_O", layer + mlp_input)]
+        if include_mlp_biases and not self.cfg.attn_only:
+            parts.append(("mlp", "b_out", layer))
         total = torch.zeros_like(self.W_E[0])
-        for block in self.blocks[: layer + mlp_input]:
-            total = total + block.get_submodule("attn").b_O
-        for block in self.blocks[:layer] if include_mlp_biases and not self.cfg.attn_only else ():
-            # Experts have no biases.
-            total = total + getattr(block.get_submodule("mlp"), "b_out", 0.0)
+        for part, name, stop in parts:
+            for block in self.blocks[:stop]:
+                # Experts have no biases.
+                total = total + getattr(block.get_submodule(part), name, 0.0)
         return total
 
     def _require_biases_that_add_up(self, layer: int, mlp_input: bool) -> None:
