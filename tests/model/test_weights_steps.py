@@ -88,7 +88,9 @@ def test_the_hooks_inside_a_folded_norm_stay_what_they_were():
     _, after = fold_layer_norm(model).run_with_cache(tokens)
     assert set(after) == set(before)
     for name in before:
-        assert_equal_to(1e-10, after[name], before[name], name)
+        # What goes into the unembedding is without the norm's weights now.
+        if not name.startswith("unembed."):
+            assert_equal_to(1e-10, after[name], before[name], name)
 
 
 def test_centred_writing():

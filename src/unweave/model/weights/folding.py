@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -20,8 +20,7 @@ def fold_norms(table: WeightTable, cfg: HookedTransformerConfig) -> dict[str, An
     fields = table.untie(cfg)
     for layer in range(cfg.n_layers):
         attention, mlp = f"blocks.{layer}.attn", f"blocks.{layer}.mlp"
-        readers = [(table.shared(f"{attention}.W_{n}"), table.shared(f"{attention}.b_{n}")) for n in "QKV"]
-        _fold(table, f"blocks.{layer}.ln1", list(readers))
+        _fold(table, f"blocks.{layer}.ln1", [table.projection(attention, which) for which in "QKV"])
         if not cfg.attn_only:
             _fold(table, f"blocks.{layer}.ln2", list(_mlp_readers(table, mlp)))
         if f"{mlp}.ln.w" in table:
@@ -34,7 +33,7 @@ def fold_value_biases(table: WeightTable, cfg: HookedTransformerConfig) -> dict[
     """`pattern @ (v + b_V) @ W_O` is `pattern @ v @ W_O + b_V @ W_O`: rows of the pattern sum to one."""
     for layer in range(cfg.n_layers):
         at = f"blocks.{layer}.attn"
-        bias, W_O = table.shared(f"{at}.b_V"), table.read(f"{at}.W_O")
+        (_, bias), W_O = table.projection(at, "V"), table.read(f"{at}.W_O")
         if bias in table:
             b_V = table.read(bias)
             every_head = b_V.repeat_interleave(W_O.shape[0] // b_V.shape[0], 0)
@@ -58,7 +57,7 @@ def _mlp_readers(table: WeightTable, at: str) -> Iterator[Reader]:
         expert += 1
 
 
-def _fold(table: WeightTable, norm: str, readers: list[Reader]) -> None:
+def _fold(table: WeightTable, norm: str, readers: Sequence[Reader]) -> None:
     w, centred = table.take(f"{norm}.w"), f"{norm}.b" in table
     b = table.take(f"{norm}.b") if centred else torch.zeros_like(w)
     for matrix, bias in readers:

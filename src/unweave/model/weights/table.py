@@ -87,26 +87,28 @@ class WeightTable:
         self.write("unembed.W_U", self.read("embed.W_E").mT)
         return {"tie_word_embeddings": False}
 
-    def shared(self, at: str) -> str:
-        """The name of keys' or values' weights, which has an underscore where groups of heads share them."""
-        part, _, name = at.rpartition(".")
-        return at if at in self else f"{part}._{name}"
+    def projection(self, at: str, which: str) -> tuple[str, str]:
+        """The names of the weight and the bias of queries ("Q"), keys ("K") or values ("V").
+
+        They have an underscore where groups of heads share them.
+        """
+        prefix = f"{at}._" if f"{at}._W_{which}" in self else f"{at}."
+        return f"{prefix}W_{which}", f"{prefix}b_{which}"
 
     def model_of(self, cfg: HookedTransformerConfig) -> HookedTransformer:
         """A new model of these weights, on the device, in the dtype and in the mode of the old."""
         cfg = dataclasses.replace(cfg, dtype=self._dtype, device=str(self._model.W_E.device))
-        if self._switched_on:
-            kept = (name for name in getattr(cfg, "without_biases", ()) if name not in self._switched_on)
-            cfg = dataclasses.replace(cfg, without_biases=tuple(kept))
+        off = [name for name in getattr(cfg, "without_biases", ()) if name not in self._switched_on]
+        if self._switched_on and hasattr(cfg, "without_biases"):
+            cfg = dataclasses.replace(cfg, without_biases=off)
         # Its first weights are thrown away: they must not advance the global random state.
         with torch.random.fork_rng(devices=[]):
             new = HookedTransformer(cfg)
-        state = new.state_dict()
-        for name in state.keys() - self._weights.keys():
-            # Layers to which nothing was added have the bias too, once it is switched on.
-            if name.rpartition(".")[2].removeprefix("_") in self._switched_on:
-                self._weights[name] = torch.zeros_like(state[name])
-        new.load_state_dict(self._weights)
+        # A bias is switched on for all layers at once, those to which nothing was added too.
+        biases = {
+            name: weight for name, weight in new.state_dict().items() if ".b_" in name.replace("._", ".")
+        }
+        new.load_state_dict({name: torch.zeros_like(bias) for name, bias in biases.items()} | self._weights)
         trained = {name: weight.requires_grad for name, weight in self._model.named_parameters()}
         for name, weight in new.named_parameters():
             weight.requires_grad_(trained.get(name, True))
