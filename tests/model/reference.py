@@ -90,12 +90,9 @@ def norm(config: dict, weights: dict[str, Tensor], x: Tensor, acts: dict[str, Te
     kind = config["normalization_type"]
     if kind is None:
         return x
-    if kind.startswith("LN"):
+    if kind.startswith("LN") and not (at == "ln_final." and config.get("final_rms")):
         x = x - x.sum(-1, keepdim=True) / x.shape[-1]
     square = (x**2).sum(-1, keepdim=True) / x.shape[-1]
     acts[at + "hook_scale"] = torch.sqrt(square + config["eps"])
     acts[at + "hook_normalized"] = x / acts[at + "hook_scale"]
-    if kind.endswith("Pre"):
-        return acts[at + "hook_normalized"]
-    shift = weights[at + "b"] if kind == "LN" else 0.0
-    return acts[at + "hook_normalized"] * weights[at + "w"] + shift
+    return acts[at + "hook_normalized"] * weights.get(at + "w", 1.0) + weights.get(at + "b", 0.0)
