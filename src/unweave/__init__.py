@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from unweave import analysis, charts, experiments, tasks, training
+    from unweave.core.factored_matrix import FactoredMatrix
     from unweave.model.cache import ActivationCache
     from unweave.model.config import HookedTransformerConfig
     from unweave.model.saved import load
@@ -26,6 +27,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ActivationCache",
+    "FactoredMatrix",
     "HookedTransformer",
     "HookedTransformerConfig",
     "__version__",
@@ -40,6 +42,7 @@ __all__ = [
 # Where each public name lives: a module, or a name in one ("module:name").
 _HOMES = {
     "ActivationCache": "unweave.model.cache:ActivationCache",
+    "FactoredMatrix": "unweave.core.factored_matrix:FactoredMatrix",
     "HookedTransformer": "unweave.model.transformer:HookedTransformer",
     "HookedTransformerConfig": "unweave.model.config:HookedTransformerConfig",
     "analysis": "unweave.analysis",

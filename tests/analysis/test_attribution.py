@@ -21,6 +21,9 @@ CONTRAST = torch.randn(4, 6, VOCAB, generator=torch.Generator().manual_seed(1), 
 SHAPES: list[dict[str, Any]] = [
     {},
     {"normalization_type": None},
+    {"normalization_type": "LNPre"},
+    {"normalization_type": "RMS"},
+    {"normalization_type": "RMSPre", "attn_only": True},
     {"positional_embedding_type": "standard"},
     {"positional_embedding_type": "sinusoidal", "attn_only": True},
     {"n_layers": 1, "normalization_type": None, "positional_embedding_type": "standard"},
@@ -139,7 +142,7 @@ def test_each_row_is_what_the_model_loses_without_the_part(fields: dict[str, Any
     last = f"blocks.{model.cfg.n_layers - 1}.hook_resid_post"
     for name, part in components(model, cache).items():
         hooks = [(last, lambda x, hook, part=part: x - part)]
-        if model.cfg.normalization_type == "LN":
+        if model.cfg.normalization_type:
             hooks.append(("ln_final.hook_scale", frozen(cache["ln_final.hook_scale"])))
         without = model.run_with_hooks(TOKENS, fwd_hooks=hooks)
         assert_equal(rows[name], ((logits - without) * CONTRAST).sum(-1))

@@ -30,17 +30,22 @@ def clean_and_edited(model: HookedTransformer, *hooks: object) -> tuple[Activati
 
 def by_hand(model: HookedTransformer, layer: int, route: str, x: Tensor) -> Tensor:
     block = model.blocks[layer]
-    if model.cfg.normalization_type == "LN":
-        centred = x - x.mean(-1, keepdim=True)
-        x = centred / (centred.square().mean(-1, keepdim=True) + model.cfg.eps).sqrt()
-        x = x * block.ln1.w + block.ln1.b
+    norm = model.cfg.normalization_type or ""
+    if norm.startswith("LN"):
+        x = x - x.mean(-1, keepdim=True)
+    if norm:
+        x = x / (x.square().mean(-1, keepdim=True) + model.cfg.eps).sqrt()
+    if norm in ("LN", "RMS"):
+        x = x * block.ln1.w
+    if norm == "LN":
+        x = x + block.ln1.b
     weight, bias = (getattr(block.attn, f"{kind}_{route.upper()}") for kind in "Wb")
     return torch.stack([x @ weight[head] + bias[head] for head in range(2)], dim=2)
 
 
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("layer", [0, 1])
-@pytest.mark.parametrize("norm", ["LN", None])
+@pytest.mark.parametrize("norm", ["LN", "LNPre", "RMS", "RMSPre", None])
 def test_only_the_edited_route_changes_and_as_computed_by_hand(route: Route, layer: int, norm: str | None):
     model = random_model(normalization_type=norm)
     hooks = on_route(model, layer, route, lambda x: 2.0 * x + SHIFT)
@@ -117,8 +122,9 @@ def test_another_route_is_refused():
         inspect.unwrap(on_route)(random_model(), 1, "z", lambda x: x)
 
 
-def test_quiet_norm_runs_no_hooks():
-    model = random_model()
+@pytest.mark.parametrize("norm", ["LN", "LNPre", "RMS", "RMSPre"])
+def test_quiet_norm_runs_no_hooks(norm: str):
+    model = random_model(normalization_type=norm)
     x = torch.randn(2, 6, 8, dtype=torch.float64)
     wanted = model.ln_final(x)
     fired: list[str] = []

@@ -87,12 +87,12 @@ def attention(
 
 
 def norm(config: dict, weights: dict[str, Tensor], x: Tensor, acts: dict[str, Tensor], at: str) -> Tensor:
-    if config["normalization_type"] is None:
+    kind = config["normalization_type"]
+    if kind is None:
         return x
-    mean = x.sum(-1, keepdim=True) / x.shape[-1]
-    variance = ((x - mean) ** 2).sum(-1, keepdim=True) / x.shape[-1]
-    acts[at + "hook_scale"] = torch.sqrt(variance + config["eps"])
-    acts[at + "hook_normalized"] = (x - mean) / acts[at + "hook_scale"] * weights[at + "w"] + weights[
-        at + "b"
-    ]
-    return acts[at + "hook_normalized"]
+    if kind.startswith("LN") and not (at == "ln_final." and config.get("final_rms")):
+        x = x - x.sum(-1, keepdim=True) / x.shape[-1]
+    square = (x**2).sum(-1, keepdim=True) / x.shape[-1]
+    acts[at + "hook_scale"] = torch.sqrt(square + config["eps"])
+    acts[at + "hook_normalized"] = x / acts[at + "hook_scale"]
+    return acts[at + "hook_normalized"] * weights.get(at + "w", 1.0) + weights.get(at + "b", 0.0)

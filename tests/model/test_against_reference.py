@@ -14,7 +14,7 @@ from unweave.model.transformer import HookedTransformer
 CASES = [
     {"n_heads": n_heads, "attn_only": attn_only, "normalization_type": norm, "positional_embedding_type": pos}
     for n_heads, attn_only, norm, pos in itertools.product(
-        (1, 2), (False, True), ("LN", None), ("none", "standard", "sinusoidal")
+        (1, 2), (False, True), ("LN", "RMS", None), ("none", "standard", "sinusoidal")
     )
 ]
 
@@ -36,6 +36,11 @@ def check(model: HookedTransformer) -> None:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(map(str, case.values())))
 def test_every_activation_and_the_logits(case: dict, dtype: str):
     check(small_model(**case, dtype=dtype))
+
+
+@pytest.mark.parametrize("norm", ["LNPre", "RMSPre"])
+def test_norms_without_weights(norm: str):
+    check(small_model(normalization_type=norm))
 
 
 @pytest.mark.parametrize("act_fn", ["relu", "gelu", "silu"])

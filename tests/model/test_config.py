@@ -28,7 +28,11 @@ IMPOSSIBLE = [
     ("d_mlp", -5, "wanted a whole number of at least 1 for d_mlp; got -5; set d_mlp in"),
     ("act_fn", "swish", "wanted act_fn to be one of 'relu', 'gelu', 'silu'; got 'swish'; set act_fn in"),
     ("act_fn", None, "wanted act_fn to be one of 'relu', 'gelu', 'silu'; got None; set act_fn in"),
-    ("normalization_type", "RMS", "wanted normalization_type to be one of 'LN', None; got 'RMS'; set"),
+    (
+        "normalization_type",
+        "ln",
+        "wanted normalization_type to be one of 'LN', 'LNPre', 'RMS', 'RMSPre', None",
+    ),
     (
         "positional_embedding_type",
         "rotary",

@@ -36,7 +36,7 @@ def spelled(n_layers: int, *, norm: bool, mlp: bool, positions: bool) -> set[str
 
 
 @pytest.mark.parametrize("n_layers", [0, 1, 3])
-@pytest.mark.parametrize("norm", ["LN", None])
+@pytest.mark.parametrize("norm", ["LN", "LNPre", "RMS", "RMSPre", None])
 @pytest.mark.parametrize("attn_only", [False, True])
 @pytest.mark.parametrize("positions", ["none", "standard", "sinusoidal"])
 def test_the_model_registers_the_names_that_sites_spell(
@@ -45,7 +45,7 @@ def test_the_model_registers_the_names_that_sites_spell(
     model = small_model(
         n_layers=n_layers, normalization_type=norm, attn_only=attn_only, positional_embedding_type=positions
     )
-    wanted = spelled(n_layers, norm=norm == "LN", mlp=not attn_only, positions=positions != "none")
+    wanted = spelled(n_layers, norm=norm is not None, mlp=not attn_only, positions=positions != "none")
     assert set(model.hook_dict) == wanted
     assert all(point.name == name for name, point in model.hook_dict.items())
 

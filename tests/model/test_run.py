@@ -141,7 +141,7 @@ def test_what_was_detached_has_no_graph_and_what_was_not_has():
     assert not model.run_with_cache(tokens)[1]["resid_post", 1].requires_grad
     logits, cache = model.run_with_cache(tokens, detach=False)
     gradient = torch.autograd.grad(logits.sum(), cache["normalized"])[0]
-    assert_equal_to(1e-6, gradient, model.W_U.sum(1).expand(3, 7, 8))
+    assert_equal_to(1e-6, gradient, (model.ln_final.w * model.W_U.sum(1)).expand(3, 7, 8))
 
 
 def test_the_batch_dimension_can_be_dropped_when_it_is_one():

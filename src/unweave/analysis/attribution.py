@@ -18,7 +18,7 @@ from unweave.analysis.norms import quiet_norm
 from unweave.core.errors import InputError
 from unweave.core.sites import norm_site
 from unweave.model.cache import ActivationCache
-from unweave.model.norm import LayerNorm
+from unweave.model.norm import Norm
 from unweave.model.transformer import HookedTransformer
 
 Resid = Float[Tensor, "batch pos d_model"]
@@ -80,14 +80,14 @@ def logit_attribution(
     parts = components(model, cache) if parts is None else parts
     final, norm = _final(model, cache), model.ln_final
     contrast = contrast.to(final.dtype)
-    if isinstance(norm, LayerNorm):
-        scale = cache[norm_site("ln_final", "scale")]
-        direction = contrast @ (norm.w[:, None] * model.W_U).T / scale
-        direction = direction - direction.mean(-1, keepdim=True)  # of a part, only what is centred counts
-        after = {"ln_final.b": contrast @ (norm.b @ model.W_U), "b_U": contrast @ model.b_U}
-    else:
-        direction = contrast @ model.W_U.T
-        after = {"b_U": contrast @ model.b_U}
+    direction, after = contrast @ model.W_U.T, {"b_U": contrast @ model.b_U}
+    if isinstance(norm, Norm):
+        direction = direction if norm.w is None else direction * norm.w
+        direction = direction / cache[norm_site("ln_final", "scale")]
+        if norm.centres:
+            direction = direction - direction.mean(-1, keepdim=True)  # of a part, only what is centred counts
+        if norm.b is not None:
+            after = {"ln_final.b": contrast @ (norm.b @ model.W_U), **after}
     rows = {name: (part * direction).sum(-1) for name, part in parts.items()} | after
     logits = model.unembed(quiet_norm(norm, final))
     _require_equal(_total(rows), (logits * contrast).sum(-1), "rows", "logits")

@@ -13,7 +13,7 @@ import torch
 from unweave.core.errors import InputError, nearest
 from unweave.model.activations import ACTIVATIONS
 
-NORMS = ("LN", None)
+NORMS = ("LN", "LNPre", "RMS", "RMSPre", None)
 POSITIONS = ("none", "standard", "sinusoidal")
 INIT_MODES = ("gpt2",)
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
@@ -30,7 +30,7 @@ class HookedTransformerConfig:
         d_vocab: size of the input vocabulary; required.
         d_vocab_out: size of the output vocabulary; -1 means `d_vocab`.
         act_fn: "relu", "gelu" or "silu"; required unless `attn_only`.
-        normalization_type: "LN" (with weights), or None for no normalisation at all.
+        normalization_type: "LN", "RMS" (with weights), "LNPre", "RMSPre" (without), None (no norms).
         positional_embedding_type: "none" (no such table), "standard" (learned), "sinusoidal".
         attn_scale: what scores are divided by; -1.0 means sqrt(d_head).
         init_mode: "gpt2": weights normal with `initializer_range`, biases zero.
