@@ -58,6 +58,8 @@ def run_case(case: Case, worker: Worker, folder: Path) -> Outcome:
     inputs, outputs = folder / "inputs.safetensors", folder / "outputs.safetensors"
     save_file({**weights, "tokens": tokens, **({} if mask is None else {"attention_mask": mask})}, inputs)
     reply = worker.ask(config=case.config, inputs=str(inputs), outputs=str(outputs))
+    if "error" in reply and reply["error"].startswith("WeightsDiffer"):
+        return Outcome(case, [Finding("weights", "differs", reason=reply["error"])])
     if "error" in reply:
         return Outcome(case, peer_cannot=reply["error"])
     try:

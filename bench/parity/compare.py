@@ -130,8 +130,10 @@ def _expected_difference(
             return Finding(name, "known difference", reason=difference.reason)
         return Finding(name, "differs", reason="the table of differences is wrong about which of us has it")
     if relative_error(ours, theirs) <= TOLERANCE:
+        if not difference.always:
+            return finding(name, ours, theirs)
         return Finding(name, "differs", reason="now equal: take it from the table of known differences")
-    expected = finding(name, ours, difference.ours(theirs, weights, name))
+    expected = finding(name, ours, difference.ours(theirs, ours, weights, name))
     if expected.verdict == "differs":
         return expected
     return Finding(name, "known difference", expected.error, difference.reason)

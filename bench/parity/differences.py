@@ -21,25 +21,35 @@ class Difference:
         hook: a regular expression for the whole hook name.
         reason: why we differ.
         where: the configs that it holds for.
-        ours: from TransformerLens' tensor, the weights and the hook's name, what ours must be;
-            None where we have no such hook, which `theirs` must then justify.
+        ours: from TransformerLens' tensor, ours (for shape or order), the weights and the hook's name,
+            what ours must be; None where we have no such hook, which `theirs` must then justify.
         theirs: what must hold of TransformerLens' tensor.
+        always: False if the two may also happen to be equal.
     """
 
     hook: str
     reason: str
     where: Callable[[dict[str, Any]], bool]
-    ours: Callable[[Tensor, Tensors, str], Tensor] | None
+    ours: Callable[[Tensor, Tensor, Tensors, str], Tensor] | None
     theirs: Callable[[Tensor], bool] = lambda _: True
+    always: bool = True
 
     def covers(self, name: str, config: dict[str, Any]) -> bool:
         """Whether this entry speaks of the hook `name` of a model of this config."""
         return re.fullmatch(self.hook, name) is not None and self.where(config)
 
 
-def _with_weights(theirs: Tensor, weights: Tensors, name: str) -> Tensor:
+def _with_weights(theirs: Tensor, like: Tensor, weights: Tensors, name: str) -> Tensor:
     norm = name.removesuffix(".hook_normalized")
     return theirs * weights[f"{norm}.w"] + weights[f"{norm}.b"]
+
+
+def _in_our_order(theirs: Tensor, ours: Tensor, weights: Tensors, name: str) -> Tensor:
+    """Their rows, each in the place of the nearest of ours; as they are if that is no permutation."""
+    if theirs.shape != ours.shape or not len(ours):
+        return theirs
+    order = torch.cdist(ours.double(), theirs.double()).argmin(1)
+    return theirs[order] if len(order.unique()) == len(theirs) else theirs
 
 
 KNOWN: list[Difference] = [
@@ -55,6 +65,19 @@ KNOWN: list[Difference] = [
         reason="under LN ours is the output with weights, as in TransformerLens up to 2; 3.9 hooks before them",
         where=lambda config: config["normalization_type"] == "LN" and not config.get("final_rms", False),
         ours=_with_weights,
+    ),
+    Difference(
+        hook=r"blocks\.\d+\.mlp\.hook_expert_(weights|indices)",
+        reason="ours are [batch, pos, ...]; theirs have batch and position in one dimension",
+        where=lambda config: bool(config.get("num_experts")),
+        ours=lambda theirs, like, weights, name: theirs.unflatten(0, like.shape[:2]),
+    ),
+    Difference(
+        hook=r"blocks\.\d+\.mlp\.experts\.\d+\.hook_(gate|pre|post)",
+        reason="rows of an expert: ours by batch and position, theirs first by the place in a token's choice",
+        where=lambda config: bool(config.get("num_experts")),
+        ours=_in_our_order,
+        always=False,
     ),
 ]
 

@@ -19,6 +19,10 @@ from bench.peers.channel import serve
 BUFFERS = {"mask", "IGNORE", "rotary_sin", "rotary_cos"}
 
 
+class WeightsDiffer(ValueError):
+    """The two libraries' weights of one config do not match by name: ours is wrong, or the table above."""
+
+
 def answer(config: dict[str, Any], inputs: str | None, outputs: str) -> dict[str, Any]:
     """Run one config on the tensors in the file `inputs`; write logits and hooks to `outputs`.
 
@@ -56,10 +60,19 @@ def load_weights(model: HookedTransformer, given: dict[str, Tensor], config: dic
         kind = config["positional_embedding_type"]
         filled = sinusoids(*table.shape) if kind == "sinusoidal" else torch.zeros(table.shape)
         given = {**given, "pos_embed.W_pos": filled.to(table.dtype)}
+    given = {name: v for have, value in given.items() for name, v in [placed(have, value, wanted)]}
     if given.keys() != wanted.keys():
         missing, extra = sorted(wanted.keys() - given.keys()), sorted(given.keys() - wanted.keys())
-        raise ValueError(f"weights do not match by name: not given {missing[:4]}, unknown here {extra[:4]}")
+        raise WeightsDiffer(
+            f"weights do not match by name: not given {missing[:4]}, unknown here {extra[:4]}"
+        )
     model.load_state_dict(given, strict=False)
+
+
+def placed(name: str, value: Tensor, wanted: dict[str, Tensor]) -> tuple[str, Tensor]:
+    """A weight under the name that it has here: experts are torch's Linears, [out, in] for our [in, out]."""
+    linear = f"{name}.weight"
+    return (linear, value.t().contiguous()) if name not in wanted and linear in wanted else (name, value)
 
 
 def weights_of(model: HookedTransformer) -> dict[str, Tensor]:
