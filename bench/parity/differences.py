@@ -39,9 +39,13 @@ class Difference:
         return re.fullmatch(self.hook, name) is not None and self.where(config)
 
 
-def _with_weights(theirs: Tensor, like: Tensor, weights: Tensors, name: str) -> Tensor:
+def _with_weights(theirs: Tensor, ours: Tensor, weights: Tensors, name: str) -> Tensor:
     norm = name.removesuffix(".hook_normalized")
     return theirs * weights[f"{norm}.w"] + weights[f"{norm}.b"]
+
+
+def _in_our_shape(theirs: Tensor, ours: Tensor, weights: Tensors, name: str) -> Tensor:
+    return theirs.reshape(ours.shape) if theirs.numel() == ours.numel() else theirs
 
 
 def _in_our_order(theirs: Tensor, ours: Tensor, weights: Tensors, name: str) -> Tensor:
@@ -70,7 +74,13 @@ KNOWN: list[Difference] = [
         hook=r"blocks\.\d+\.mlp\.hook_expert_(weights|indices)",
         reason="ours are [batch, pos, ...]; theirs have batch and position in one dimension",
         where=lambda config: bool(config.get("num_experts")),
-        ours=lambda theirs, like, weights, name: theirs.unflatten(0, like.shape[:2]),
+        ours=_in_our_shape,
+    ),
+    Difference(
+        hook=r"blocks\.\d+\.attn\.[qk]_norm\.hook_(scale|normalized)",
+        reason="ours are [batch, pos, head, ...]; theirs have all three in one dimension",
+        where=lambda config: config.get("use_qk_norm", False),
+        ours=_in_our_shape,
     ),
     Difference(
         hook=r"blocks\.\d+\.mlp\.experts\.\d+\.hook_(gate|pre|post)",
