@@ -164,3 +164,41 @@ def test_a_run_within_a_run_is_another_run():
         "twofold@1.out": 6,
         "out": 6,
     }
+
+
+class Falls(nn.Module):
+    """Counts down until a call of itself fails."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.item() < 0:
+            raise ValueError("below zero")
+        try:
+            return x + self(x - 1)
+        except ValueError:
+            return x + 0
+
+
+def test_a_call_that_failed_within_a_call_takes_nobodys_number():
+    _, cache = unweave.wrap(nn.Sequential(Falls())).run_with_cache(ONE)
+    values = {name: value.item() for name, value in cache.items() if name.startswith("0")}
+    assert values == {"0@0.in": 1, "0@1.in": 0, "0@2.in": -1, "0@1.out": 0, "0@0.out": 1}
+
+
+def test_ctrl_c_ends_a_run():
+    wrapped, interrupting = unweave.wrap(Twice()), [True, True]
+
+    def interrupt(x: Tensor, hook: HookPoint) -> None:
+        if interrupting and interrupting.pop():
+            raise KeyboardInterrupt
+
+    for run in (wrapped, wrapped.module):
+        with pytest.raises(KeyboardInterrupt), wrapped.hooks([("in", interrupt)]):
+            run(ONE)
+        # Were that run still on, these would be its first and second call.
+        with wrapped.hooks([("twofold.out", add_ten)]):
+            assert [wrapped.module.twofold(ONE).item() for _ in range(2)] == [12, 12]
+    interrupting.append(True)
+    with wrapped.hooks([("in", interrupt), ("twofold.out", add_ten)]):
+        with pytest.raises(KeyboardInterrupt):
+            wrapped(ONE)
+        assert [wrapped.module.twofold(ONE).item() for _ in range(2)] == [12, 12]
