@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from unweave.core.errors import HookError, nearest
-from unweave.core.hooks import Direction, HookFunction, HookPoint, NameFilter
+from unweave.core.hooks import Direction, Hook, HookFunction, HookPoint, NameFilter
 from unweave.model.leaves import changed, leaves
 from unweave.model.module_cache import ModuleCache, Recorder
 from unweave.model.places import Place
@@ -104,10 +104,10 @@ class WrappedModule(nn.Module):
                 or of several calls, for a replacement of another shape or dtype, and, when the
                 block ends without another error, for a hook that never fired.
         """
-        points: WeakSet[HookPoint] = WeakSet()
+        added: WeakSet[Hook] = WeakSet()
         listeners = [
-            *(one for names, function in fwd_hooks for one in self._hooked(names, function, "fwd", points)),
-            *(one for names, function in bwd_hooks for one in self._hooked(names, function, "bwd", points)),
+            *(one for names, function in fwd_hooks for one in self._hooked(names, function, "fwd", added)),
+            *(one for names, function in bwd_hooks for one in self._hooked(names, function, "bwd", added)),
         ]
         try:
             with self._listening(listeners):
@@ -115,8 +115,8 @@ class WrappedModule(nn.Module):
             _require_heard(listeners, "every hook to fire at least once")
         finally:
             # A graph may outlive the block.
-            for point in tuple(points):
-                point.remove_hooks()
+            for hook in tuple(added):
+                hook.remove()
 
     def run_with_hooks(
         self,
@@ -165,7 +165,7 @@ class WrappedModule(nn.Module):
         return output, recorder.cache()
 
     def _hooked(
-        self, names: NameFilter, function: HookFunction, direction: Direction, points: WeakSet[HookPoint]
+        self, names: NameFilter, function: HookFunction, direction: Direction, added: WeakSet[Hook]
     ) -> list[Listener]:
         if not callable(function):
             raise HookError(
@@ -182,8 +182,7 @@ class WrappedModule(nn.Module):
             # One for this tensor, since its name is known only now; a graph may keep it alive.
             point = HookPoint()
             point.name = listener.asked if listener.place else place.named(numbered=bool(place.call))
-            point.add_hook(counted, direction)
-            points.add(point)
+            added.add(point.add_hook(counted, direction))
             return point(tensor)
 
         return self._at(names, hear)
