@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from unweave.model.config import HookedTransformerConfig
     from unweave.model.saved import load
     from unweave.model.transformer import HookedTransformer
+    from unweave.model.wrapped import wrap
 
 __version__ = "0.1.0"
 
@@ -37,6 +38,7 @@ __all__ = [
     "load",
     "tasks",
     "training",
+    "wrap",
 ]
 
 # Where each public name lives: a module, or a name in one ("module:name").
@@ -51,6 +53,7 @@ _HOMES = {
     "load": "unweave.model.saved:load",
     "tasks": "unweave.tasks",
     "training": "unweave.training",
+    "wrap": "unweave.model.wrapped:wrap",
 }
 
 
