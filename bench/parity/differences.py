@@ -39,11 +39,6 @@ class Difference:
         return re.fullmatch(self.hook, name) is not None and self.where(config)
 
 
-def _with_weights(theirs: Tensor, ours: Tensor, weights: Tensors, name: str) -> Tensor:
-    norm = name.removesuffix(".hook_normalized")
-    return theirs * weights[f"{norm}.w"] + weights[f"{norm}.b"]
-
-
 def _in_our_shape(theirs: Tensor, ours: Tensor, weights: Tensors, name: str) -> Tensor:
     return theirs.reshape(ours.shape) if theirs.numel() == ours.numel() else theirs
 
@@ -63,12 +58,6 @@ KNOWN: list[Difference] = [
         where=lambda config: config["positional_embedding_type"] == "none",
         ours=None,
         theirs=lambda tensor: not torch.any(tensor != 0),
-    ),
-    Difference(
-        hook=r".*\.?(ln1|ln2|ln_final)\.hook_normalized",
-        reason="under LN ours is the output with weights, as in TransformerLens up to 2; 3.9 hooks before them",
-        where=lambda config: config["normalization_type"] == "LN" and not config.get("final_rms", False),
-        ours=_with_weights,
     ),
     Difference(
         hook=r"blocks\.\d+\.mlp\.hook_expert_(weights|indices)",
