@@ -55,7 +55,8 @@ def run_reference(
         x = x if kind == "shortformer" else x + added
     for layer in range(config["n_layers"]):
         x = block(config, weights, x, acts, layer, attended)
-    final = norm(config, weights, x, acts, "ln_final.")
+    last = {"LN": "RMS", "LNPre": "RMSPre"}[config["normalization_type"]] if config["final_rms"] else None
+    final = norm({**config, "normalization_type": last} if last else config, weights, x, acts, "ln_final.")
     acts["unembed.hook_in"] = final
     w_u = weights["embed.W_E"].T if config["tie_word_embeddings"] else weights["unembed.W_U"]
     logits = acts["unembed.hook_out"] = final @ w_u + weights.get("unembed.b_U", torch.zeros(w_u.shape[1]))
@@ -109,7 +110,9 @@ def block(
     normed = norm(config, weights, x, acts, at + "ln1.")
     out = attention(config, weights, normed, acts, layer, attended)
     after = config["use_normalization_before_and_after"]
-    out = norm(config, weights, out, acts, at + "ln1_post.") if after else out
+    kept = {"LNPre": "LN", "RMSPre": "RMS"}.get(config["normalization_type"], config["normalization_type"])
+    weighted = {**config, "normalization_type": kept}
+    out = norm(weighted, weights, out, acts, at + "ln1_post.") if after else out
     acts[at + "hook_attn_out"] = out = out * config["residual_multiplier"]
     if config["attn_only"]:
         acts[at + "hook_resid_post"] = x + out
@@ -119,7 +122,7 @@ def block(
         acts[at + "hook_resid_mid"] = mid
     acts[at + "hook_mlp_in"] = mid
     mlp_out = mlp(config, weights, norm(config, weights, mid, acts, at + "ln2."), acts, at + "mlp.")
-    mlp_out = norm(config, weights, mlp_out, acts, at + "ln2_post.") if after else mlp_out
+    mlp_out = norm(weighted, weights, mlp_out, acts, at + "ln2_post.") if after else mlp_out
     acts[at + "hook_mlp_out"] = mlp_out = mlp_out * config["residual_multiplier"]
     acts[at + "hook_resid_post"] = x + out + mlp_out
     return x + out + mlp_out
@@ -153,7 +156,7 @@ def experts(
     odds = (x @ weights[at + "W_gate"]).exp()
     acts[at + "hook_expert_weights"] = odds = odds / odds.sum(-1, keepdim=True)
     out, chosen = torch.zeros_like(x), torch.zeros(*x.shape[:2], config["experts_per_token"])
-    inside: dict[str, list[Tensor]] = {}
+    inside: dict[str, list[tuple[int, Tensor]]] = {}
     for b in range(x.shape[0]):
         for i in range(x.shape[1]):
             ranked = sorted(range(config["num_experts"]), key=lambda e: -odds[b, i, e].item())
@@ -165,13 +168,17 @@ def experts(
                 gate, pre = x[b, i] @ w["W_gate"], x[b, i] @ w["W_in"]
                 post = act(gate) * pre
                 for name, value in (("gate", gate), ("pre", pre), ("post", post)):
-                    inside.setdefault(f"{at}experts.{e}.hook_{name}", []).append(value)
+                    inside.setdefault(f"{at}experts.{e}.hook_{name}", []).append((place, value))
                 out[b, i] += odds[b, i, e] / total * (post @ w["W_out"])
     for e in range(config["num_experts"]):
         for name in ("gate", "pre", "post"):
             rows = inside.get(f"{at}experts.{e}.hook_{name}")
             empty = torch.zeros(0, config["d_mlp"], dtype=torch.float64)
-            acts[f"{at}experts.{e}.hook_{name}"] = torch.stack(rows) if rows else empty
+            acts[f"{at}experts.{e}.hook_{name}"] = empty
+            if rows:
+                # First those whose first choice it is: sorted() keeps the order of the rest.
+                ordered = sorted(rows, key=lambda row: row[0])
+                acts[f"{at}experts.{e}.hook_{name}"] = torch.stack([value for _, value in ordered])
     acts[at + "hook_expert_indices"] = chosen
     return out
 

@@ -16,7 +16,8 @@ class Expert(nn.Module):
     """`(act(x @ W_gate) * (x @ W_in)) @ W_out`, for the tokens that were routed here.
 
     `hook_gate`, `hook_pre` and `hook_post` are `[routed, d_mlp]`: what goes into the activation,
-    what it is multiplied with, and the product. Rows stand in the order of batch and position.
+    what it is multiplied with, and the product. First come the tokens whose first choice this
+    expert is, then those whose second it is, each in the order of batch and position.
     """
 
     def __init__(self, cfg: HookedTransformerConfig) -> None:
@@ -63,6 +64,6 @@ class MoE(nn.Module):
         indices, weights = self.hook_expert_indices(indices).flatten(0, 1), weights.to(x.dtype).flatten(0, 1)
         rows, out = x.flatten(0, 1), torch.zeros_like(x).flatten(0, 1)
         for number, expert in enumerate(self.experts):
-            row, place = torch.where(indices == number)
+            place, row = torch.where(indices.t() == number)
             out = out.index_add(0, row, expert(rows[row]) * weights[row, place, None])
         return out.view_as(x)
