@@ -101,7 +101,7 @@ def test_shortformers_positions_can_be_given():
     assert torch.equal(usual, model(resid, start_at_layer=0, shortformer_pos_embed=pos_embed))
     other = model(resid, start_at_layer=0, shortformer_pos_embed=pos_embed * 2)
     assert not torch.allclose(usual, other)
-    with pytest.raises(InputError, match="^wanted no shortformer_pos_embed, since positions are not"):
+    with pytest.raises(InputError, match=r"^wanted no shortformer_pos_embed, since positions are not"):
         small_model()(resid, start_at_layer=0, shortformer_pos_embed=pos_embed)
 
 

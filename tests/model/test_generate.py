@@ -257,5 +257,5 @@ def test_what_does_not_see_the_future_only_can_be_continued_without_a_cache():
     assert torch.equal(
         model.generate(tokens, 3, **GREEDY, use_past_kv_cache=False), by_hand(model, tokens, 3)
     )
-    with pytest.raises(InputError, match="^wanted causal attention with past_kv_cache; got bidirectional"):
+    with pytest.raises(InputError, match=r"^wanted causal attention with past_kv_cache; got bidirectional"):
         model.generate(tokens, 3, **GREEDY)

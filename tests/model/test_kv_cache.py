@@ -59,7 +59,7 @@ def test_a_mask_may_cover_what_is_cached_and_must_then_agree():
     cache = KeyValueCache.init_cache(model.cfg, batch_size=3)
     model(tokens[:, :4], past_kv_cache=cache)
     with pytest.raises(
-        InputError, match="^wanted an attention_mask that says of cached positions what the cache"
+        InputError, match=r"^wanted an attention_mask that says of cached positions what the cache"
     ):
         model(tokens[:, 4:], attention_mask=LEFT, past_kv_cache=cache)
 
@@ -97,23 +97,23 @@ def test_a_cache_that_does_not_fit_is_refused():
     model, tokens = small_model(), small_tokens()
     cache = KeyValueCache.init_cache(model.cfg, batch_size=3)
     with pytest.raises(
-        InputError, match="^wanted a batch of 3, as in past_kv_cache; got 2; make a cache with"
+        InputError, match=r"^wanted a batch of 3, as in past_kv_cache; got 2; make a cache with"
     ):
         model(tokens[:2], past_kv_cache=cache)
     model(tokens[:, :2], past_kv_cache=cache, stop_at_layer=1)
     with pytest.raises(
-        InputError, match="^wanted 2 cached positions in layer 1 of past_kv_cache; got 0; run every"
+        InputError, match=r"^wanted 2 cached positions in layer 1 of past_kv_cache; got 0; run every"
     ):
         model(tokens[:, 2:], past_kv_cache=cache)
     cache = KeyValueCache.init_cache(model.cfg, batch_size=3)
     model(tokens, past_kv_cache=cache)
     with pytest.raises(
-        InputError, match="^wanted at most n_ctx=7 positions; got 7 in past_kv_cache and 1 new ones;"
+        InputError, match=r"^wanted at most n_ctx=7 positions; got 7 in past_kv_cache and 1 new ones;"
     ):
         model(tokens[:, :1], past_kv_cache=cache)
     other = small_model(attention_dir="bidirectional")
     with (
         as_users_run(),
-        pytest.raises(InputError, match="^wanted causal attention with past_kv_cache; got bidirec"),
+        pytest.raises(InputError, match=r"^wanted causal attention with past_kv_cache; got bidirec"),
     ):
         other(tokens[:, :1], past_kv_cache=KeyValueCache.init_cache(other.cfg, batch_size=3))
