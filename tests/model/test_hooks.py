@@ -24,6 +24,8 @@ def spelled(n_layers: int, *, norm: bool, mlp: bool, positions: bool) -> set[str
     names = {f"hook_{site}" for site in sites.TOP if positions or site != "pos_embed"}
     for layer in range(n_layers):
         names |= {sites.attn_site(layer, site) for site in sites.ATTN}
+        names |= {sites.block_site(layer, site) for site in sites.SPLIT}
+        names |= {sites.block_site(layer, site) for site in sites.MLP_IN if mlp}
         names |= {
             sites.block_site(layer, site)
             for site in sites.BLOCK
@@ -32,6 +34,7 @@ def spelled(n_layers: int, *, norm: bool, mlp: bool, positions: bool) -> set[str
         names |= {sites.mlp_site(layer, site) for site in sites.MLP if mlp}
         norms = [name for name in sites.BLOCK_NORMS if mlp or name != "ln2"] if norm else []
         names |= {sites.norm_site(name, site, layer) for name in norms for site in sites.NORM}
+    names |= {f"unembed.hook_{site}" for site in sites.UNEMBED}
     return names | {sites.norm_site("ln_final", site) for site in sites.NORM if norm}
 
 
@@ -52,7 +55,8 @@ def test_the_model_registers_the_names_that_sites_spell(
 
 def test_what_is_computed_on_demand_is_what_sites_say():
     on_demand = {name for name, point in small_model().hook_dict.items() if point.on_demand}
-    assert on_demand == {sites.attn_site(layer, site) for layer in (0, 1) for site in sites.ON_DEMAND}
+    assert {name.rpartition("hook_")[2] for name in on_demand} == set(sites.ON_DEMAND)
+    assert len(on_demand) == 2 * len(sites.ON_DEMAND), "two layers"
 
 
 @pytest.mark.parametrize(("first", "second"), SAME)

@@ -62,9 +62,9 @@ def test_without_a_return_type_there_are_no_logits():
 @pytest.mark.parametrize("stop", [None, 1])
 def test_another_return_type_is_refused_whether_or_not_it_would_be_reached(stop: int | None):
     with pytest.raises(InputError) as raised:
-        small_model()(small_tokens(), return_type="loss", stop_at_layer=stop)
+        small_model()(small_tokens(), return_type="losses", stop_at_layer=stop)
     assert str(raised.value) == (
-        "wanted return_type 'logits' or None; got 'loss'; compute the loss from logits"
+        "wanted return_type 'logits', 'loss', 'both' or None; got 'losses'; leave it out for logits"
     )
 
 

@@ -99,8 +99,8 @@ def test_a_newer_format(folder: Path):
     ("edit", "sentence"),
     [
         (
-            lambda config: config.update(rotary_dim=4),
-            "wanted a field of HookedTransformerConfig in {}; got 'rotary_dim'",
+            lambda config: config.update(rotary_dims=4),
+            "wanted a field of HookedTransformerConfig in {}; got 'rotary_dims'",
         ),
         (lambda config: config.pop("d_model"), "wanted a value for d_model in {}; got none;"),
         (

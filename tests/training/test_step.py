@@ -53,6 +53,17 @@ def test_history_and_parameters(max_grad_norm: float | None, positions: str, nor
         assert (got - parameter).abs().max() <= 1e-5 * scale, name
 
 
+@pytest.mark.parametrize(
+    "fields", [{"output_logits_soft_cap": 1.0}, {"logit_multiplier": 3.0}, {"tie_word_embeddings": True}]
+)
+def test_what_is_done_to_logits_is_trained_through(fields: dict[str, object]):
+    config = short()
+    wanted = naive(new_model(dtype="float64", **fields), config)
+    history = train(new_model(dtype="float64", **fields), TASK, config).history
+    for name in ("loss", "accuracy", "grad_norm"):
+        assert [getattr(record, name) for record in history] == pytest.approx(wanted[name], rel=1e-5), name
+
+
 def test_losses_in_float32():
     config = short(steps=10)
     wanted = naive(new_model(), config)["loss"]

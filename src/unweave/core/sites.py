@@ -11,14 +11,20 @@ import re
 from unweave.core.errors import InputError, nearest
 
 ATTN = ("q", "k", "v", "attn_scores", "pattern", "z", "result")
+ROTARY = ("rot_q", "rot_k")
 MLP = ("pre", "post")
+GATED = ("pre_linear",)
+EXPERTS = ("expert_weights", "expert_indices")
 NORM = ("scale", "normalized")
 BLOCK = ("resid_pre", "attn_out", "resid_mid", "mlp_out", "resid_post")
+SPLIT = ("attn_in", "q_input", "k_input", "v_input")
+MLP_IN = ("mlp_in",)
 TOP = ("embed", "pos_embed")
+UNEMBED = ("in", "out")
 BLOCK_NORMS = ("ln1", "ln2")
 
-# Computed only when someone names them: they cost much more than the run itself.
-ON_DEMAND = ("result",)
+# Computed only when someone names them: they cost much more than the run itself, or repeat it.
+ON_DEMAND = ("result", *SPLIT, *MLP_IN)
 
 _SHORT = {
     "attn": "pattern",
@@ -77,11 +83,16 @@ def get_act_name(name: str, layer: int | None = None, layer_type: str | None = N
         if layer is None:
             return _without(name, norm_site("ln_final", site), None, layer_type)
         return norm_site(_fitting(name, part, BLOCK_NORMS), site, layer)
-    for sites, own, full_name in ((ATTN, "attn", attn_site), (MLP, "mlp", mlp_site), (BLOCK, "", block_site)):
+    rooms = (
+        ((*ATTN, *ROTARY), "attn", attn_site),
+        ((*MLP, *GATED, "mid", *EXPERTS), "mlp", mlp_site),
+        ((*BLOCK, *SPLIT, *MLP_IN), "", block_site),
+    )
+    for sites, own, full_name in rooms:
         if site in sites:
             _fitting(name, own if part is None else part, (own,))
             return full_name(_required(layer, name), site)
-    known = (*ATTN, *MLP, *NORM, *BLOCK, *TOP, *_SHORT)
+    known = (*(site for sites, _, _ in rooms for site in sites), *NORM, *TOP, *_SHORT)
     raise InputError(wanted="the name of a site", got=f"{name!r}", remedy=f"nearest: {nearest(name, known)}")
 
 

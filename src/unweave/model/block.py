@@ -2,36 +2,93 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from unweave.core.hooks import HookPoint
-from unweave.model.attention import Attention
+from unweave.model.attention import make_attention
 from unweave.model.config import HookedTransformerConfig
-from unweave.model.mlp import MLP
+from unweave.model.mlp import make_mlp
 from unweave.model.norm import make_norm
+from unweave.model.run import Run
+from unweave.model.split_inputs import SplitInputs
+
+Residual = Float[Tensor, "batch pos d_model"]
 
 
 class TransformerBlock(nn.Module):
-    """`resid_mid = resid_pre + attn(ln1(resid_pre))`, `resid_post = resid_mid + mlp(ln2(resid_mid))`."""
+    """`resid_mid = resid_pre + attn(ln1(resid_pre))`, `resid_post = resid_mid + mlp(ln2(resid_mid))`.
 
-    def __init__(self, cfg: HookedTransformerConfig) -> None:
+    With `parallel_attn_mlp` there is no resid_mid, and both read resid_pre. `hook_attn_out` and
+    `hook_mlp_out` are what is added to the stream, after the norms `ln1_post` and `ln2_post` and
+    the multiplier, where a config has them.
+    """
+
+    def __init__(self, cfg: HookedTransformerConfig, layer: int = 0) -> None:
         super().__init__()
+        self.cfg = cfg
         self.attn_only = cfg.attn_only
         self.hook_resid_pre, self.hook_attn_out = HookPoint(), HookPoint()
+        self.hook_attn_in = HookPoint(on_demand=not cfg.use_attn_in)
+        self.hook_q_input, self.hook_k_input, self.hook_v_input = (
+            HookPoint(on_demand=not cfg.use_split_qkv_input) for _ in "qkv"
+        )
+        self.split_inputs = SplitInputs(
+            cfg, self.hook_attn_in, self.hook_q_input, self.hook_k_input, self.hook_v_input
+        )
         self.ln1 = make_norm(cfg)
-        self.attn = Attention(cfg)
+        self.attn = make_attention(cfg, layer)
+        self.ln1_post = _post_norm(cfg)
         if not cfg.attn_only:
-            self.hook_resid_mid, self.hook_mlp_out = HookPoint(), HookPoint()
+            if not cfg.parallel_attn_mlp:
+                self.hook_resid_mid = HookPoint()
+            self.hook_mlp_in = HookPoint(on_demand=not cfg.use_hook_mlp_in)
+            self.hook_mlp_out = HookPoint()
             self.ln2 = make_norm(cfg)
-            self.mlp = MLP(cfg)
+            self.mlp = make_mlp(cfg)
+            self.ln2_post = _post_norm(cfg)
         self.hook_resid_post = HookPoint()
 
-    def forward(self, resid: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos d_model"]:
+    def forward(self, resid: Residual, run: Run | None = None) -> Residual:
         """The residual stream after this layer."""
+        run = Run.over(resid) if run is None else run
         resid = self.hook_resid_pre(resid)
-        resid = resid + self.hook_attn_out(self.attn(self.ln1(resid)))
-        if not self.attn_only:
-            resid = self.hook_resid_mid(resid)
-            resid = resid + self.hook_mlp_out(self.mlp(self.ln2(resid)))
-        return self.hook_resid_post(resid)
+        attn_out = self.hook_attn_out(self._added(self.attention(resid, run), self.ln1_post))
+        if self.attn_only:
+            return self.hook_resid_post(resid + attn_out)
+        if self.cfg.parallel_attn_mlp:
+            return self.hook_resid_post(resid + attn_out + self.mlp_out(resid))
+        resid = self.hook_resid_mid(resid + attn_out)
+        return self.hook_resid_post(resid + self.mlp_out(resid))
+
+    def attention(self, resid: Residual, run: Run) -> Residual:
+        """What attention makes of the residual stream, before any norm after it."""
+        if self.split_inputs.active:
+            q, k, v = self.split_inputs(resid, self.ln1)
+        else:
+            q = k = v = self.ln1(resid)
+        if run.pos_embed is not None:
+            # Shortformer: positions are read by queries and keys, and stay out of the stream.
+            q, k = (x + (run.pos_embed if x.ndim == 3 else run.pos_embed[:, :, None]) for x in (q, k))
+        return self.attn(q, k, v, run)
+
+    def mlp_out(self, resid: Residual) -> Residual:
+        """What the MLP adds to the residual stream."""
+        if self.hook_mlp_in.active:
+            # A tensor of its own: the gradient there is the MLP's, not the stream's.
+            resid = self.hook_mlp_in(resid.clone())
+        return self.hook_mlp_out(self._added(self.mlp(self.ln2(resid)), self.ln2_post))
+
+    def _added(self, out: Residual, post_norm: nn.Module | None) -> Residual:
+        out = out if post_norm is None else post_norm(out)
+        return out if self.cfg.residual_multiplier == 1.0 else out * self.cfg.residual_multiplier
+
+
+def _post_norm(cfg: HookedTransformerConfig) -> nn.Module | None:
+    """The norm after a sublayer, if there is one; it keeps its weights when others' are folded."""
+    if not cfg.use_normalization_before_and_after:
+        return None
+    kind = {"LNPre": "LN", "RMSPre": "RMS"}.get(str(cfg.normalization_type), cfg.normalization_type)
+    return make_norm(dataclasses.replace(cfg, normalization_type=kind))

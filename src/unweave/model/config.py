@@ -4,24 +4,34 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from unweave.core.errors import InputError, nearest
-from unweave.model.activations import ACTIVATIONS
+from unweave.model import config_checks as checks
+from unweave.model.activations import Activation
+from unweave.model.config_needs import check_needs
 
 NORMS = ("LN", "LNPre", "RMS", "RMSPre", None)
-POSITIONS = ("none", "standard", "sinusoidal")
-INIT_MODES = ("gpt2",)
+POSITIONS = (
+    "none",
+    "standard",
+    "sinusoidal",
+    "shortformer",
+    "rotary",
+    "alibi",
+    "relative_positional_bias",
+)
+INIT_MODES = ("gpt2", "xavier_uniform", "xavier_normal", "kaiming_uniform", "kaiming_normal", "muP")
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
 
 
 @dataclass
 class HookedTransformerConfig:
-    """Sizes and switches, under TransformerLens' names.
+    """Sizes and switches, under TransformerLens' names where it has one.
 
     Args:
         n_layers, d_model, n_ctx, d_head: sizes; `n_ctx` is the longest sequence, in tokens.
@@ -29,18 +39,57 @@ class HookedTransformerConfig:
         d_mlp: None means `4 * d_model`.
         d_vocab: size of the input vocabulary; required.
         d_vocab_out: size of the output vocabulary; -1 means `d_vocab`.
-        act_fn: "relu", "gelu" or "silu"; required unless `attn_only`.
+        act_fn: a name from `activations.ACTIVATIONS`, or a function of a tensor, with which a model
+            can't be saved; required unless `attn_only`. "solu_ln" is SoLU and a LayerNorm.
         normalization_type: "LN", "RMS" (with weights), "LNPre", "RMSPre" (without), None (no norms).
-        positional_embedding_type: "none" (no such table), "standard" (learned), "sinusoidal".
+        positional_embedding_type: "none" (no such table), "standard" (learned), "sinusoidal",
+            "shortformer" (learned, read by queries and keys alone), "rotary", "alibi", or
+            "relative_positional_bias" (T5's).
         attn_scale: what scores are divided by; -1.0 means sqrt(d_head).
-        init_mode: "gpt2": weights normal with `initializer_range`, biases zero.
-        initializer_range: standard deviation; -1.0 means 0.8 / sqrt(d_model).
+        use_attn_scale: False divides by nothing.
+        scale_attn_by_inverse_layer_idx: divide by the layer's number, from 1, as well.
+        init_mode: a row of `init.INIT_MODES`: how weight matrices begin. Biases are zero.
+        initializer_range: "gpt2": the standard deviation, -1.0 means 0.8 / sqrt(d_model); in the
+            other modes a factor (the gain), -1.0 means 1.
         seed: of the initial weights; None draws from torch's global state.
         device: where the parameters live, by name or as torch's; None means the CPU.
         dtype: "float32", "float64", "bfloat16" or the torch dtype.
+        n_key_value_heads: grouped-query attention: so many heads' keys and values, shared.
+        ungroup_grouped_query_attention: `hook_k` and `hook_v` have `n_heads` heads all the same.
+        gated_mlp: `act(x @ W_gate) * (x @ W_in)` inside the MLP.
+        parallel_attn_mlp: attention and MLP both read resid_pre; there is no resid_mid.
+        num_experts, experts_per_token, norm_topk_prob: a mixture of gated MLPs, how many of them a
+            token goes to, and whether the weights of those are made to sum to one.
+        attention_dir: "causal" or "bidirectional".
+        use_local_attn, window_size, attn_types: with them, layers of type "local" see the
+            `window_size` latest positions, their own included; those of type "global" see all.
+            A bidirectional window reaches as far to the right.
+        attn_scores_soft_cap, output_logits_soft_cap: `cap * tanh(x / cap)` of scores or logits;
+            -1.0 means none.
+        use_qk_norm: an RMS norm with weights on each head's queries and keys.
+        use_normalization_before_and_after: a norm also on what attention and MLP give.
+        final_rms: the last norm is an RMS norm.
+        post_embedding_ln: a LayerNorm on token embeddings.
+        embedding_scale: token embeddings are multiplied by it.
+        residual_multiplier: what attention and MLP add to the stream is multiplied by it.
+        logit_multiplier: logits are multiplied by it, before their soft-cap.
+        tie_word_embeddings: `W_U` is `W_E` transposed, not a parameter of its own.
+        without_biases: those of b_Q, b_K, b_V, b_O, b_in, b_out, b_U that stay zero, untrained.
+        n_token_types: size of a table added to token embeddings, by `token_type_ids`; 0: none.
+        rotary_dim: how many of a head's dimensions are rotated; None means `d_head`.
+        rotary_base, rotary_base_local: of the wavelengths, and that of layers of type "local".
+        rotary_adjacent_pairs: rotate dimensions 2i and 2i + 1 together (GPT-J), not i and i + half.
+        rotary_scaling_factor: positions of "global" layers are divided by it.
+        use_NTK_by_parts_rope: Llama 3's stretch of long wavelengths, by `NTK_by_parts_factor`,
+            `NTK_by_parts_low_freq_factor`, `NTK_by_parts_high_freq_factor`, `NTK_original_ctx_len`.
+        use_yarn_rope: YaRN (Peng et al., 2023, arXiv:2309.00071), by the `yarn_...` fields.
+        relative_attention_num_buckets, relative_attention_max_distance: T5's buckets.
+        use_attn_result, use_split_qkv_input, use_attn_in, use_hook_mlp_in: whether a run that
+            caches everything caches `attn.hook_result`, `hook_q_input` (and k, v), `hook_attn_in`,
+            `hook_mlp_in` too. They are computed whenever they are named, whatever stands here.
 
     A default that depends on another field is filled in when the config is built, and stays when
-    that field is assigned to.
+    that field is assigned to. A field that would have no effect beside the others is refused.
 
     Raises:
         InputError: for a value that cannot be honoured. A refused assignment changes nothing.
@@ -53,35 +102,94 @@ class HookedTransformerConfig:
     model_name: str = "custom"
     n_heads: int = -1
     d_mlp: int | None = None
-    act_fn: str | None = None
+    act_fn: str | Activation | None = None
     d_vocab: int = -1
-    eps: float = 1e-5
+    eps: int | float = 1e-5
     attn_only: bool = False
-    attn_scale: float = -1.0
+    attn_scale: int | float = -1.0
     normalization_type: str | None = "LN"
     positional_embedding_type: str = "standard"
     d_vocab_out: int = -1
     init_mode: str = "gpt2"
-    initializer_range: float = -1.0
+    initializer_range: int | float = -1.0
     seed: int | None = None
     device: str | torch.device | None = None
     dtype: str | torch.dtype = "float32"
+    n_key_value_heads: int | None = None
+    ungroup_grouped_query_attention: bool = False
+    gated_mlp: bool = False
+    parallel_attn_mlp: bool = False
+    num_experts: int | None = None
+    experts_per_token: int | None = None
+    norm_topk_prob: bool = False
+    use_attn_scale: bool = True
+    scale_attn_by_inverse_layer_idx: bool = False
+    attention_dir: str = "causal"
+    use_local_attn: bool = False
+    window_size: int | None = None
+    attn_types: Sequence[str] | None = None
+    attn_scores_soft_cap: int | float = -1.0
+    output_logits_soft_cap: int | float = -1.0
+    use_qk_norm: bool = False
+    use_normalization_before_and_after: bool = False
+    final_rms: bool = False
+    post_embedding_ln: bool = False
+    embedding_scale: int | float = 1.0
+    residual_multiplier: int | float = 1.0
+    logit_multiplier: int | float = 1.0
+    tie_word_embeddings: bool = False
+    without_biases: Sequence[str] = ()
+    n_token_types: int = 0
+    rotary_dim: int | None = None
+    rotary_base: int | float = 10_000
+    rotary_base_local: int | float | None = None
+    rotary_adjacent_pairs: bool = False
+    rotary_scaling_factor: int | float = 1.0
+    use_NTK_by_parts_rope: bool = False
+    NTK_by_parts_factor: int | float = 8.0
+    NTK_by_parts_low_freq_factor: int | float = 1.0
+    NTK_by_parts_high_freq_factor: int | float = 4.0
+    NTK_original_ctx_len: int = 8192
+    use_yarn_rope: bool = False
+    yarn_factor: int | float = 1.0
+    yarn_attention_factor: int | float = 1.0
+    yarn_beta_fast: int | float = 32.0
+    yarn_beta_slow: int | float = 1.0
+    yarn_original_max_position_embeddings: int = 4096
+    yarn_truncate: bool = True
+    yarn_global_attn_only: bool = False
+    relative_attention_num_buckets: int | None = None
+    relative_attention_max_distance: int | None = None
+    use_attn_result: bool = False
+    use_split_qkv_input: bool = False
+    use_attn_in: bool = False
+    use_hook_mlp_in: bool = False
 
     def __post_init__(self) -> None:
         fill = object.__setattr__
         if isinstance(self.dtype, torch.dtype):
             fill(self, "dtype", str(self.dtype).removeprefix("torch."))
+        # Tuples, since an element assigned in a list would not be checked.
+        for name in ("attn_types", "without_biases"):
+            if isinstance(getattr(self, name), list):
+                fill(self, name, tuple(getattr(self, name)))
         if self.n_heads == -1 and _positive(self.d_head) and _positive(self.d_model):
-            _require_whole_heads(self.d_model, self.d_head)
+            checks.require_whole_heads(self.d_model, self.d_head)
             fill(self, "n_heads", self.d_model // self.d_head)
         if self.d_mlp is None and not self.attn_only and _positive(self.d_model):
             fill(self, "d_mlp", 4 * self.d_model)
         if self.d_vocab_out == -1:
             fill(self, "d_vocab_out", self.d_vocab)
-        if self.attn_scale == -1.0 and _positive(self.d_head):
+        if self.attn_scale == -1.0 and self.use_attn_scale and _positive(self.d_head):
             fill(self, "attn_scale", math.sqrt(self.d_head))
         if self.initializer_range == -1.0 and _positive(self.d_model):
-            fill(self, "initializer_range", 0.8 / math.sqrt(self.d_model))
+            fill(
+                self, "initializer_range", 0.8 / math.sqrt(self.d_model) if self.init_mode == "gpt2" else 1.0
+            )
+        rotary = self.positional_embedding_type == "rotary"
+        if self.rotary_dim == (None if rotary else self.d_head):
+            # All of a head, filled in while it is rotary, and taken back when it is not.
+            fill(self, "rotary_dim", self.d_head if rotary else None)
         fill(self, "device", str(self.device or "cpu"))
         self._check()
         fill(self, "_built", True)
@@ -122,32 +230,24 @@ class HookedTransformerConfig:
         """`dtype` as torch knows it."""
         return DTYPES[str(self.dtype)]
 
+    def layer_is_local(self, layer: int) -> bool:
+        """Whether this layer's attention sees a window only."""
+        return self.use_local_attn and self.attn_types is not None and self.attn_types[layer] == "local"
+
     def _check(self) -> None:
-        for name in ("d_model", "n_ctx", "d_head", "n_heads", "d_vocab", "d_vocab_out"):
-            _require_count(name, getattr(self, name), 1)
-        _require_count("n_layers", self.n_layers, 0)
-        _require_choice("attn_only", self.attn_only, (True, False))
-        if not self.attn_only:
-            _require_count("d_mlp", self.d_mlp, 1)
-            _require_choice("act_fn", self.act_fn, tuple(ACTIVATIONS))
-        _require_choice("normalization_type", self.normalization_type, NORMS)
-        _require_choice("positional_embedding_type", self.positional_embedding_type, POSITIONS)
-        _require_choice("init_mode", self.init_mode, INIT_MODES)
-        _require_choice("dtype", self.dtype, tuple(DTYPES))
-        for name in ("eps", "attn_scale", "initializer_range"):
-            value = getattr(self, name)
-            if not (isinstance(value, int | float) and math.isfinite(value) and value > 0):
-                raise InputError(
-                    wanted=f"a finite number above 0 for {name}", got=repr(value), remedy=f"set {name}"
-                )
-        if self.seed is not None and (not isinstance(self.seed, int) or isinstance(self.seed, bool)):
-            raise InputError(wanted="a whole number or None for seed", got=repr(self.seed), remedy="set seed")
-        try:
-            torch.device(str(self.device))
-        except RuntimeError as error:
-            raise InputError(
-                wanted="a torch device", got=repr(self.device), remedy="write 'cpu' or 'cuda'"
-            ) from error
+        checks.check_sizes(self)
+        checks.check_mlp(self)
+        checks.require_choice("normalization_type", self.normalization_type, NORMS)
+        checks.require_choice("positional_embedding_type", self.positional_embedding_type, POSITIONS)
+        checks.require_choice("init_mode", self.init_mode, INIT_MODES)
+        checks.require_choice("dtype", self.dtype, tuple(DTYPES))
+        checks.check_numbers(self)
+        checks.check_device(self)
+        checks.check_attention(self)
+        checks.check_positions(self)
+        check_needs(self, {field.name: field.default for field in dataclasses.fields(self)})
+        if not self.use_attn_scale and self.attn_scale not in (-1.0, math.sqrt(self.d_head)):
+            checks.refuse("attn_scale left out, or use_attn_scale=True with it", self.attn_scale)
 
 
 def _positive(value: object) -> bool:
@@ -163,30 +263,3 @@ def _require_fields(config: type[HookedTransformerConfig], names: Iterable[str])
                 got=repr(name),
                 remedy=f"nearest: {nearest(name, known)}",
             )
-
-
-def _require_whole_heads(d_model: int, d_head: int) -> None:
-    if d_model % d_head:
-        raise InputError(
-            wanted=f"a d_head that divides d_model={d_model}",
-            got=str(d_head),
-            remedy="set n_heads to choose the number of heads yourself",
-        )
-
-
-def _require_count(name: str, value: object, least: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise InputError(
-            wanted=f"a whole number of at least {least} for {name}",
-            got=repr(value),
-            remedy=f"set {name} in HookedTransformerConfig",
-        )
-
-
-def _require_choice(name: str, value: object, choices: tuple[str | bool | None, ...]) -> None:
-    if value not in choices:
-        raise InputError(
-            wanted=f"{name} to be one of {', '.join(map(repr, choices))}",
-            got=repr(value),
-            remedy=f"set {name} in HookedTransformerConfig",
-        )

@@ -1,4 +1,4 @@
-"""Positional embeddings that are added to the residual stream."""
+"""Positional embeddings: tables that are added to the residual stream, or read beside it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from unweave.model.config import HookedTransformerConfig
+from unweave.model.run import Run
+
+# The kinds that have a table; the others act inside attention, or there are none.
+IN_A_TABLE = ("standard", "sinusoidal", "shortformer")
 
 
 class PosEmbed(nn.Module):
@@ -18,10 +22,11 @@ class PosEmbed(nn.Module):
         super().__init__()
         self.W_pos = nn.Parameter(torch.empty(cfg.n_ctx, cfg.d_model))
 
-    def forward(self, x: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos d_model"]:
-        """The table's first rows, once a sequence."""
-        # A copy: what a cache keeps must not be the weights themselves.
-        return self.W_pos[: x.shape[1]].expand_as(x).clone()
+    def forward(
+        self, x: Float[Tensor, "batch pos d_model"], run: Run | None = None
+    ) -> Float[Tensor, "batch pos d_model"]:
+        """The row of each position, once a sequence; zeros for padding."""
+        return _rows(self.W_pos, x, run)
 
 
 class SinusoidalPosEmbed(nn.Module):
@@ -33,9 +38,18 @@ class SinusoidalPosEmbed(nn.Module):
         super().__init__()
         self.register_buffer("table", sinusoidal_table(cfg.n_ctx, cfg.d_model), persistent=False)
 
-    def forward(self, x: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos d_model"]:
-        """The table's first rows, once a sequence."""
-        return self.get_buffer("table")[: x.shape[1]].to(x.dtype).expand_as(x).clone()
+    def forward(
+        self, x: Float[Tensor, "batch pos d_model"], run: Run | None = None
+    ) -> Float[Tensor, "batch pos d_model"]:
+        """The row of each position, once a sequence; zeros for padding."""
+        return _rows(self.get_buffer("table").to(x.dtype), x, run)
+
+
+def make_pos_embed(cfg: HookedTransformerConfig) -> PosEmbed | SinusoidalPosEmbed | None:
+    """The table that `cfg.positional_embedding_type` names, if it has one."""
+    if cfg.positional_embedding_type not in IN_A_TABLE:
+        return None
+    return SinusoidalPosEmbed(cfg) if cfg.positional_embedding_type == "sinusoidal" else PosEmbed(cfg)
 
 
 def sinusoidal_table(n_ctx: int, d_model: int) -> Float[Tensor, "n_ctx d_model"]:
@@ -46,3 +60,12 @@ def sinusoidal_table(n_ctx: int, d_model: int) -> Float[Tensor, "n_ctx d_model"]
     table[:, 0::2] = torch.sin(position * rate)
     table[:, 1::2] = torch.cos(position * rate)[:, : d_model // 2]
     return table
+
+
+def _rows(table: Tensor, x: Tensor, run: Run | None) -> Tensor:
+    run = Run.over(x) if run is None else run
+    if run.attended is None:
+        # A copy: what a cache keeps must not be the weights themselves.
+        return table[run.offset : run.n_key].expand_as(x).clone()
+    rows = table[run.positions[:, run.offset :]]
+    return rows.masked_fill(~run.attended[:, run.offset :, None], 0.0)

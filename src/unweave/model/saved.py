@@ -27,8 +27,15 @@ def write_files(model: HookedTransformer, folder: Path) -> None:
     """Write the two files into an existing folder.
 
     Raises:
-        InputError: if the weights are not all of one dtype that a config can name.
+        InputError: if the weights are not all of one dtype that a config can name, or the
+            activation is a function, which no config file can hold.
     """
+    if callable(model.cfg.act_fn):
+        raise InputError(
+            wanted="an activation that has a name, to save the model",
+            got=f"act_fn={getattr(model.cfg.act_fn, '__name__', type(model.cfg.act_fn).__name__)}, a function",
+            remedy="save model.state_dict() yourself, and give the function again when you load it",
+        )
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     # The model may have been converted since it was built, by model.double() for one.
     config = {**model.cfg.to_dict(), "dtype": _common_dtype(tensors.values())}

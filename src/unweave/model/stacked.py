@@ -49,11 +49,12 @@ class StackedWeights(nn.Module):
 
     @property
     def W_U(self) -> Float[Tensor, "d_model d_vocab_out"]:
-        return self.unembed.get_parameter("W_U")
+        # Not get_parameter: tied embeddings have no parameter of that name.
+        return self.unembed.W_U  # type: ignore[return-value]
 
     @property
     def b_U(self) -> Float[Tensor, " d_vocab_out"]:
-        return self.unembed.get_parameter("b_U")
+        return self.unembed.b_U  # type: ignore[return-value]
 
     @property
     def W_Q(self) -> Float[Tensor, "layer head d_model d_head"]:

@@ -3,24 +3,45 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from unweave.core.errors import InputError
 from unweave.core.hooks import HookedRootModule, HookPoint, NameFilter
-from unweave.core.tokens import require_tokens
+from unweave.model.attention import Attention
 from unweave.model.block import TransformerBlock
 from unweave.model.cache import ActivationCache
 from unweave.model.config import HookedTransformerConfig
-from unweave.model.embedding import Embed, Unembed
+from unweave.model.embedding import Embed, TokenTypeEmbed, make_final_norm, make_unembed
 from unweave.model.init import init_weights
-from unweave.model.norm import make_norm
-from unweave.model.positions import PosEmbed, SinusoidalPosEmbed
+from unweave.model.inputs import (
+    check_arguments,
+    check_mask,
+    check_residual,
+    check_token_types,
+    check_tokens,
+    layers_to_run,
+)
+from unweave.model.kv_cache import KeyValueCache
+from unweave.model.loss import Loss, Output, next_token_loss
+from unweave.model.positions import IN_A_TABLE, make_pos_embed
+from unweave.model.run import Run
 from unweave.model.stacked import StackedWeights
+
+# The old switches, by the site whose caching they decide.
+SWITCHED = {
+    "hook_result": "use_attn_result",
+    "hook_q_input": "use_split_qkv_input",
+    "hook_k_input": "use_split_qkv_input",
+    "hook_v_input": "use_split_qkv_input",
+    "hook_attn_in": "use_attn_in",
+    "hook_mlp_in": "use_hook_mlp_in",
+}
 
 
 class HookedTransformer(StackedWeights, HookedRootModule):
@@ -38,68 +59,167 @@ class HookedTransformer(StackedWeights, HookedRootModule):
         cfg = HookedTransformerConfig.from_dict(cfg) if isinstance(cfg, dict) else dataclasses.replace(cfg)
         _require_available(str(cfg.device))
         self.cfg = cfg
+        # Where the last run began: so many positions before its first were in a cache.
+        self.run_offset = 0
         # Whatever torch's default device is: a seed means the same weights everywhere.
         with torch.device("cpu"):
             self.embed, self.hook_embed = Embed(cfg), HookPoint()
-            if cfg.positional_embedding_type != "none":
-                learned = cfg.positional_embedding_type == "standard"
-                self.pos_embed = PosEmbed(cfg) if learned else SinusoidalPosEmbed(cfg)
-                self.hook_pos_embed = HookPoint()
-            self.blocks = nn.ModuleList(TransformerBlock(cfg) for _ in range(cfg.n_layers))
-            self.ln_final = make_norm(cfg)
-            self.unembed = Unembed(cfg)
+            pos_embed = make_pos_embed(cfg)
+            if pos_embed is not None:
+                self.pos_embed, self.hook_pos_embed = pos_embed, HookPoint()
+            if cfg.n_token_types:
+                self.token_type_embed, self.hook_token_type_embed = TokenTypeEmbed(cfg), HookPoint()
+            self.blocks = nn.ModuleList(TransformerBlock(cfg, layer) for layer in range(cfg.n_layers))
+            self.ln_final = make_final_norm(cfg)
+            self.unembed = make_unembed(cfg, self.embed)
             init_weights(self, cfg)
         self.to(device=torch.device(str(cfg.device)), dtype=cfg.torch_dtype)
         self.setup()
 
     def forward(
         self,
-        input: Int[Tensor, "batch pos"] | Int[Tensor, " pos"],
+        input: Int[Tensor, "batch pos"] | Int[Tensor, " pos"] | Float[Tensor, "batch pos d_model"],
         return_type: str | None = "logits",
+        loss_per_token: bool = False,
         *,
+        start_at_layer: int | None = None,
+        tokens: Int[Tensor, "batch pos"] | None = None,
+        shortformer_pos_embed: Float[Tensor, "batch pos d_model"] | None = None,
+        attention_mask: Tensor | None = None,
         stop_at_layer: int | None = None,
+        past_kv_cache: KeyValueCache | None = None,
+        token_type_ids: Int[Tensor, "batch pos"] | None = None,
         unembed_at: slice = slice(None),
-    ) -> Float[Tensor, "batch unembedded d_vocab_out"] | Float[Tensor, "batch pos d_model"] | None:
-        """Run the model on tokens.
+    ) -> (
+        Float[Tensor, "batch unembedded d_vocab_out"]
+        | Float[Tensor, "batch pos d_model"]
+        | Loss
+        | Output
+        | None
+    ):
+        """Run the model on tokens, or from a residual stream on.
 
         Args:
             input: whole numbers in `[0, d_vocab)`, at most n_ctx of them; one sequence or a batch.
-            return_type: "logits", or None to compute no logits.
+                With `start_at_layer`, the residual stream before that layer.
+            return_type: "logits", "loss" (of the next token, in nats, the mean), "both" (a pair
+                `.logits, .loss`), or None to compute no logits.
+            loss_per_token: the loss by token, `[batch, pos - 1]`, and not its mean.
+            start_at_layer: the first layer to run; negative counts from the end.
+            tokens: with `start_at_layer`, for the loss.
+            shortformer_pos_embed: with `start_at_layer`, instead of the model's own table.
+            attention_mask: `[batch, pos]`, 1 for tokens and 0 for padding, wherever it stands.
+                Padding is not attended to, not counted in positions, and not in the loss.
             stop_at_layer: return the residual stream before this layer; negative counts from the end.
+            past_kv_cache: keys and values of the positions before these, to which theirs are added.
+            token_type_ids: each token's type, where the config has any; None: all are 0.
             unembed_at: the positions at which the final norm and logits are computed.
 
         Raises:
             InputError: for tokens that the model cannot read, or an argument out of range.
         """
-        if return_type not in ("logits", None):
-            raise InputError(
-                wanted="return_type 'logits' or None",
-                got=repr(return_type),
-                remedy="compute the loss from logits",
-            )
-        if not isinstance(unembed_at, slice):
-            raise InputError(
-                wanted="a slice of positions for unembed_at",
-                got=repr(unembed_at),
-                remedy="write slice(-1, None) for the last one",
-            )
-        resid = self.input_to_embed(input)
-        for block in self.blocks[: self._stop(stop_at_layer)]:
-            resid = block(resid)
+        check_arguments(return_type, unembed_at)
+        layers = layers_to_run(len(self.blocks), start_at_layer, stop_at_layer)
+        with nullcontext() if past_kv_cache is None else past_kv_cache.all_or_nothing():
+            if start_at_layer is None:
+                tokens = self._checked(input, past_kv_cache)
+                run = self._new_run(tokens, attention_mask, past_kv_cache, layers)
+                resid = self._embedded(tokens, run, token_type_ids)
+            else:
+                resid = check_residual(input, self.cfg, past_kv_cache, self.W_E)
+                run = self._new_run(resid, attention_mask, past_kv_cache, layers)
+                self._take_up(resid, run, shortformer_pos_embed)
+            self._add_position_bias(run)
+            for layer in layers:
+                resid = self.blocks[layer](resid, run)
         if stop_at_layer is not None:
             return resid
         if return_type is None and not any(point.active for point in self._final_points()):
             return None
         normalized = self.ln_final(resid[:, unembed_at])
-        return None if return_type is None else self.unembed(normalized)
+        if return_type is None:
+            return None
+        logits = self.logits(normalized)
+        if return_type == "logits":
+            return logits
+        if tokens is None:
+            raise InputError(
+                wanted="tokens, for the loss of a run from start_at_layer",
+                got="none",
+                remedy="pass tokens=, or ask for logits",
+            )
+        attended = None if run.attended is None else run.attended[:, run.offset :]
+        loss = self.loss_fn(logits, tokens, attended, loss_per_token)
+        return loss if return_type == "loss" else Output(logits, loss)
 
-    def input_to_embed(self, input: Tensor) -> Float[Tensor, "batch pos d_model"]:
-        """The residual stream before layer 0: token embeddings, plus positions if there are any."""
-        tokens = self._checked(input)
-        resid = self.hook_embed(self.embed(tokens))
-        if self.cfg.positional_embedding_type != "none":
-            resid = resid + self.hook_pos_embed(self.pos_embed(resid))
-        return resid
+    def loss_fn(
+        self,
+        logits: Float[Tensor, "batch pos d_vocab_out"],
+        tokens: Int[Tensor, "batch pos"],
+        attention_mask: Tensor | None = None,
+        per_token: bool = False,
+    ) -> Loss:
+        """The loss of the next token; see `unweave.model.loss.next_token_loss`."""
+        attended = None if attention_mask is None else attention_mask.bool()
+        return next_token_loss(logits, tokens, attended, per_token)
+
+    def input_to_embed(
+        self,
+        input: Tensor,
+        *,
+        attention_mask: Tensor | None = None,
+        past_kv_cache: KeyValueCache | None = None,
+        token_type_ids: Tensor | None = None,
+    ) -> tuple[
+        Float[Tensor, "batch pos d_model"],
+        Int[Tensor, "batch pos"],
+        Float[Tensor, "batch pos d_model"] | None,
+        Bool[Tensor, "batch key"] | None,
+    ]:
+        """The residual stream before layer 0: token embeddings, plus positions if they are added.
+
+        Beside it the checked tokens, shortformer's positional embedding, and which keys are not
+        padding (None: none is), those in the cache included.
+        """
+        tokens = self._checked(input, past_kv_cache)
+        run = self._new_run(tokens, attention_mask, past_kv_cache, range(len(self.blocks)))
+        return self._embedded(tokens, run, token_type_ids), tokens, run.pos_embed, run.attended
+
+    def generate(
+        self, input: Int[Tensor, "batch pos"] | Int[Tensor, " pos"], *args: Any, **kwargs: Any
+    ) -> Tensor:
+        """Tokens, continued; see `unweave.model.generate.generate`."""
+        from unweave.model.generate import generate
+
+        return generate(self, input, *args, **kwargs)
+
+    def set_use_attn_result(self, use: bool) -> None:
+        """Whether a run that caches everything caches `attn.hook_result` too."""
+        self.cfg.use_attn_result = use
+
+    def set_use_split_qkv_input(self, use: bool) -> None:
+        """Whether a run that caches everything caches `hook_q_input`, `k` and `v` too."""
+        self.cfg.use_split_qkv_input = use
+
+    def set_use_attn_in(self, use: bool) -> None:
+        """Whether a run that caches everything caches `hook_attn_in` too."""
+        self.cfg.use_attn_in = use
+
+    def set_use_hook_mlp_in(self, use: bool) -> None:
+        """Whether a run that caches everything caches `hook_mlp_in` too."""
+        self.cfg.use_hook_mlp_in = use
+
+    def set_ungroup_grouped_query_attention(self, ungroup: bool) -> None:
+        """Whether grouped keys and values are repeated before their hooks, or after."""
+        self.cfg.ungroup_grouped_query_attention = ungroup
+
+    def points(self, names: NameFilter) -> list[HookPoint]:
+        """The points that `names` picks; the config's switches say what a filter for everything leaves out."""
+        for name, point in self.hook_dict.items():
+            site = name.rpartition(".")[2]
+            if site in SWITCHED:
+                point.on_demand = not getattr(self.cfg, SWITCHED[site])
+        return super().points(names)
 
     def run_with_cache(
         self,
@@ -137,26 +257,67 @@ class HookedTransformer(StackedWeights, HookedRootModule):
 
         save(self, folder)
 
-    def _stop(self, layer: int | None) -> int:
-        n_layers = len(self.blocks)
-        if layer is None:
-            return n_layers
-        stop = layer + n_layers if layer < 0 else layer
-        if not 0 <= stop <= n_layers:
-            raise InputError(
-                wanted=f"stop_at_layer between {-n_layers} and {n_layers}",
-                got=str(layer),
-                remedy="leave it out to run every layer",
-            )
-        return stop
-
     def _final_points(self) -> list[HookPoint]:
         return [module for module in self.ln_final.modules() if isinstance(module, HookPoint)]
 
-    def _checked(self, tokens: Tensor) -> Int[Tensor, "batch pos"]:
-        single = isinstance(tokens, Tensor) and tokens.ndim == 1
-        tokens = require_tokens(tokens[None] if single else tokens, self.cfg.d_vocab, most=self.cfg.n_ctx)
-        return tokens.to(self.W_E.device)
+    def logits(
+        self, normalized: Float[Tensor, "batch pos d_model"]
+    ) -> Float[Tensor, "batch pos d_vocab_out"]:
+        """Logits from the output of the final norm: unembedded, multiplied, capped."""
+        logits, cap = self.unembed(normalized), self.cfg.output_logits_soft_cap
+        if self.cfg.logit_multiplier != 1.0:
+            logits = logits * self.cfg.logit_multiplier
+        return cap * torch.tanh(logits / cap) if cap > 0 else logits
+
+    def _checked(self, tokens: Tensor, past: KeyValueCache | None) -> Int[Tensor, "batch pos"]:
+        return check_tokens(tokens, self.cfg, 0 if past is None else past.length, self.W_E.device)
+
+    def _new_run(
+        self, input: Tensor, attention_mask: Tensor | None, past: KeyValueCache | None, layers: range
+    ) -> Run:
+        batch, n_pos = input.shape[:2]
+        attended = check_mask(attention_mask, batch, n_pos, past, input.device)
+        run = Run(n_pos, input.device, past=past)
+        if past is not None:
+            past.require_fit(self.cfg, layers, batch)
+            run.offset = past.length
+            attended = input.new_ones(batch, n_pos, dtype=torch.bool) if attended is None else attended
+            attended = past.append_attention_mask(attended)
+        self.run_offset = run.offset
+        # Where nothing is padded a mask would only cost time.
+        run.attended = None if attended is None or bool(attended.all()) else attended
+        return run
+
+    def _embedded(self, tokens: Tensor, run: Run, token_types: Tensor | None) -> Tensor:
+        resid = self.hook_embed(self.embed(tokens))
+        if token_types is not None or self.cfg.n_token_types:
+            types = check_token_types(token_types, self.cfg, tokens)
+            resid = resid + self.hook_token_type_embed(self.token_type_embed(types))
+        if self.cfg.positional_embedding_type == "shortformer":
+            self._take_up(resid, run, None)
+        elif self.cfg.positional_embedding_type in IN_A_TABLE:
+            resid = resid + self.hook_pos_embed(self.pos_embed(resid, run))
+        return resid
+
+    def _take_up(self, resid: Tensor, run: Run, pos_embed: Tensor | None) -> None:
+        """What a run needs beside the residual stream: shortformer's positions."""
+        shortformer = self.cfg.positional_embedding_type == "shortformer"
+        if pos_embed is not None and not shortformer:
+            raise InputError(
+                wanted="no shortformer_pos_embed, since positions are not shortformer's",
+                got="one",
+                remedy="leave it out",
+            )
+        if shortformer:
+            run.pos_embed = (
+                self.hook_pos_embed(self.pos_embed(resid, run)) if pos_embed is None else pos_embed
+            )
+
+    def _add_position_bias(self, run: Run) -> None:
+        if self.cfg.positional_embedding_type == "relative_positional_bias" and len(self.blocks):
+            first = self.blocks[0].attn
+            assert isinstance(first, Attention)
+            run.position_bias = first.rel_pos_hook(first.rel_pos_bias(run))
 
 
 def _require_available(device: str) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
@@ -102,9 +103,14 @@ def _update(
     with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
         resid = model(batch.tokens.to(device), stop_at_layer=model.cfg.n_layers)
         final = model.ln_final(resid[:, scored])
-    loss, accuracy = unembedded_cross_entropy(
-        final.flatten(0, 1), model.W_U, model.b_U, batch.targets.flatten().to(device), bf16
-    )
+    targets = batch.targets.flatten().to(device)
+    if model.cfg.output_logits_soft_cap > 0 or model.cfg.logit_multiplier != 1.0:
+        # The chunked loss knows nothing of what is done to logits after the unembedding.
+        logits = model.logits(final).flatten(0, 1)
+        loss = F.cross_entropy(logits, targets)
+        accuracy = (logits.argmax(-1) == targets).float().mean()
+    else:
+        loss, accuracy = unembedded_cross_entropy(final.flatten(0, 1), model.W_U, model.b_U, targets, bf16)
     _require_finite(loss, "loss")
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
