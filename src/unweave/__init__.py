@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from unweave import analysis, charts, experiments, tasks, training
+    from unweave.core.hook_point import HookPoint
+    from unweave.core.hooked_module import HookedRootModule
     from unweave.model.cache import ActivationCache
     from unweave.model.config import HookedTransformerConfig
     from unweave.model.saved import load
@@ -26,6 +28,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ActivationCache",
+    "HookPoint",
+    "HookedRootModule",
     "HookedTransformer",
     "HookedTransformerConfig",
     "__version__",
@@ -40,6 +44,8 @@ __all__ = [
 # Where each public name lives: a module, or a name in one ("module:name").
 _HOMES = {
     "ActivationCache": "unweave.model.cache:ActivationCache",
+    "HookPoint": "unweave.core.hook_point:HookPoint",
+    "HookedRootModule": "unweave.core.hooked_module:HookedRootModule",
     "HookedTransformer": "unweave.model.transformer:HookedTransformer",
     "HookedTransformerConfig": "unweave.model.config:HookedTransformerConfig",
     "analysis": "unweave.analysis",

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from unweave.core.errors import InputError
-from unweave.core.hooks import HookedRootModule, HookPoint, NameFilter
+from unweave.core.hooks import HookedRootModule, HookPoint
 from unweave.core.tokens import require_tokens
 from unweave.model.block import TransformerBlock
 from unweave.model.cache import ActivationCache
@@ -103,33 +103,22 @@ class HookedTransformer(StackedWeights, HookedRootModule):
 
     def run_with_cache(
         self,
-        *args: Any,
-        names_filter: NameFilter = None,
-        detach: bool = True,
+        *model_args: Any,
+        return_cache_object: bool = True,
         remove_batch_dim: bool = False,
         **kwargs: Any,
-    ) -> tuple[Any, ActivationCache]:
-        """One forward run and the activations that `names_filter` picks (None: all ordinary ones).
+    ) -> tuple[Any, Any]:
+        """One forward run, its output, and an ActivationCache.
 
         Args:
-            detach: False keeps the graph, so that gradients with respect to cached tensors work.
+            return_cache_object: False gives a dict instead.
             remove_batch_dim: drop the batch dimension, which must then be 1.
-
-        Raises:
-            HookError: if a name does not exist, or lies beyond `stop_at_layer`, or nothing is picked.
+            kwargs: those of `HookedRootModule.run_with_cache`, and of `forward`.
         """
-        with self.recording(names_filter, detach=detach) as kept:
-            output = self(*args, **kwargs)
-        self.require_reached(names_filter, kept)
-        if remove_batch_dim:
-            if any(tensor.shape[0] != 1 for tensor in kept.values()):
-                raise InputError(
-                    wanted="a batch of one sequence for remove_batch_dim",
-                    got="more than one",
-                    remedy="leave remove_batch_dim out, or pass one sequence",
-                )
-            kept = {name: tensor[0] for name, tensor in kept.items()}
-        return output, ActivationCache(kept, self.cfg.n_layers)
+        output, kept = super().run_with_cache(*model_args, remove_batch_dim=remove_batch_dim, **kwargs)
+        if not return_cache_object:
+            return output, kept
+        return output, ActivationCache(kept, self, has_batch_dim=not remove_batch_dim)
 
     def save(self, folder: str | Path) -> None:
         """Write this model as a folder that `unweave.load` opens; see `unweave.model.saved`."""
