@@ -226,30 +226,28 @@ class HookedRootModule(HookTable):
                 remedy="leave one of the two out, or call clear_contexts() yourself",
             )
         hooks = [hook for group in groups for hook in group]
-        level = self.context_level
         # Twice, so that a Ctrl-C while hooks are taken away by the one leaves them to the other.
-        with _taken_away(hooks, reset_hooks_end), _taken_away(hooks, reset_hooks_end):
+        with self._restored(hooks, reset_hooks_end), self._restored(hooks, reset_hooks_end):
             try:
-                self.context_level = level + 1
+                self.context_level += 1
                 for hook in hooks:
                     hook.attach()
                 yield
             finally:
-                self.context_level = level
                 if clear_contexts:
                     self.clear_contexts()
 
-
-@contextmanager
-def _taken_away(hooks: Sequence[Hook], always: bool) -> Generator[None]:
-    done = False
-    try:
-        yield
-        done = True
-    finally:
-        if always or not done:
-            for hook in hooks:
-                hook.remove()
+    @contextmanager
+    def _restored(self, hooks: Sequence[Hook], always: bool) -> Generator[None]:
+        level, done = self.context_level, False
+        try:
+            yield
+            done = True
+        finally:
+            self.context_level = level
+            if always or not done:
+                for hook in hooks:
+                    hook.remove()
 
 
 def _require_fired(groups: Sequence[Group], may_wait: bool) -> None:

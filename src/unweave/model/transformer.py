@@ -101,13 +101,23 @@ class HookedTransformer(StackedWeights, HookedRootModule):
             resid = resid + self.hook_pos_embed(self.pos_embed(resid))
         return resid
 
+    @overload
     def run_with_cache(
+        self, *model_args: Any, return_cache_object: Literal[False], **kwargs: Any
+    ) -> tuple[Any, dict[str, Tensor]]: ...
+
+    @overload
+    def run_with_cache(
+        self, *model_args: Any, return_cache_object: Literal[True] = True, **kwargs: Any
+    ) -> tuple[Any, ActivationCache]: ...
+
+    def run_with_cache(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,
         *model_args: Any,
         return_cache_object: bool = True,
         remove_batch_dim: bool = False,
         **kwargs: Any,
-    ) -> tuple[Any, Any]:
+    ) -> tuple[Any, ActivationCache | dict[str, Tensor]]:
         """One forward run, its output, and an ActivationCache.
 
         Args:
