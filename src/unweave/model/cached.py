@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, MutableMapping
-from typing import TYPE_CHECKING, TypeVar
+from operator import index
+from typing import TYPE_CHECKING, SupportsIndex, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,7 @@ else:  # transformer.py imports the cache
     HookedTransformer = nn.Module
 
 Cache = TypeVar("Cache", bound="CachedActivations")
-Key = str | tuple[str, int] | tuple[str, int, str | None] | tuple[str, None, str]
+Key = str | tuple[str, SupportsIndex | None] | tuple[str, SupportsIndex | None, str | None]
 
 
 class CachedActivations(Mapping[str, Tensor]):
@@ -51,7 +52,7 @@ class CachedActivations(Mapping[str, Tensor]):
 
     def __contains__(self, key: object) -> bool:
         try:
-            return self._full_name(key) in self.cache_dict  # pyright: ignore[reportArgumentType]
+            return self._full_name(key) in self.cache_dict
         except MissingActivation:
             return False
 
@@ -141,23 +142,24 @@ class CachedActivations(Mapping[str, Tensor]):
         tensors = {name: sliced(tensor) for name, tensor in self.cache_dict.items()}
         return type(self)(tensors, self.model, has_batch_dim=chosen.mode != "int")
 
-    def _full_name(self, key: Key) -> str:
+    def _full_name(self, key: object) -> str:
         if isinstance(key, str) and key in self.cache_dict:
             return key
         layer, layer_type = None, None
         match key:
             case str(site):
                 pass
-            case (str(site), layer):
+            case (str(site), SupportsIndex() | None as layer):
                 pass
-            case (str(site), layer, layer_type):
+            case (str(site), SupportsIndex() | None as layer, str() | None as layer_type):
                 pass
-            case _:  # pyright: ignore[reportUnnecessaryComparison]
+            case _:
                 raise MissingActivation(
                     wanted="a hook name, or (site, layer)", got=repr(key), remedy='write cache["pattern", 0]'
                 )
-        if layer is not None and layer < 0:
-            layer += self._layer_count()
+        if layer is not None:
+            layer = index(layer)
+            layer += self._layer_count() if layer < 0 else 0
         gradient = "_grad" if site.endswith("_grad") else ""
         try:
             return get_act_name(site.removesuffix("_grad"), layer, layer_type) + gradient
