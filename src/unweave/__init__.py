@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from unweave import analysis, charts, experiments, tasks, training
     from unweave.core.factored_matrix import FactoredMatrix
+    from unweave.core.hook_point import HookPoint
+    from unweave.core.hooked_module import HookedRootModule
     from unweave.model.cache import ActivationCache
     from unweave.model.config import HookedTransformerConfig
     from unweave.model.saved import load
@@ -29,6 +31,8 @@ __version__ = "0.1.0"
 __all__ = [
     "ActivationCache",
     "FactoredMatrix",
+    "HookPoint",
+    "HookedRootModule",
     "HookedTransformer",
     "HookedTransformerConfig",
     "__version__",
@@ -45,6 +49,8 @@ __all__ = [
 _HOMES = {
     "ActivationCache": "unweave.model.cache:ActivationCache",
     "FactoredMatrix": "unweave.core.factored_matrix:FactoredMatrix",
+    "HookPoint": "unweave.core.hook_point:HookPoint",
+    "HookedRootModule": "unweave.core.hooked_module:HookedRootModule",
     "HookedTransformer": "unweave.model.transformer:HookedTransformer",
     "HookedTransformerConfig": "unweave.model.config:HookedTransformerConfig",
     "analysis": "unweave.analysis",

@@ -180,7 +180,7 @@ def refused(model: HookedTransformer, cache: ActivationCache, **parts: Any) -> s
 def test_another_runs_scale_is_refused():
     model = random_model()
     _, other = model.run_with_cache(random_tokens(seed=8))
-    mixed = ActivationCache({**cached(model), "ln_final.hook_scale": other["ln_final.hook_scale"]}, 2)
+    mixed = ActivationCache({**cached(model), "ln_final.hook_scale": other["ln_final.hook_scale"]}, model)
     assert "wanted rows that sum to the logits" in refused(model, mixed)
 
 

@@ -126,7 +126,8 @@ def test_backward_hooks_are_refused_where_no_backward_pass_can_follow():
         Toy().run_with_hooks(ONE, bwd_hooks=[("hook_mid", nothing)])
     assert str(raised.value) == (
         "wanted forward hooks only; got bwd_hooks in run_with_hooks, which would be gone before any "
-        "backward pass; write `with model.hooks(bwd_hooks=...)` around the run and its backward()"
+        "backward pass; write `with model.hooks(bwd_hooks=...)` around the run and its backward(), "
+        "or pass reset_hooks_end=False and call reset_hooks() after backward()"
     )
 
 

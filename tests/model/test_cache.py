@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from tests.core.unchecked import as_users_run
+from tests.model.small import small_model
 from unweave.core.errors import MissingActivation
 from unweave.model.cache import ActivationCache
 
@@ -19,7 +20,7 @@ NAMES = [
 
 @pytest.fixture
 def cache() -> ActivationCache:
-    return ActivationCache({name: torch.tensor(float(i)) for i, name in enumerate(NAMES)}, n_layers=2)
+    return ActivationCache({name: torch.tensor(float(i)) for i, name in enumerate(NAMES)}, small_model())
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,17 @@ def write_text_atomic(path: Path, text: str) -> None:
     Raises:
         InputError: if `path` is a folder, or something above it is a file.
     """
+    with file_atomic(path) as part:
+        part.write_text(text, encoding="utf-8", newline="")
+
+
+@contextmanager
+def file_atomic(path: Path) -> Generator[Path]:
+    """Yield the name of a new, empty file beside `path`; on a clean exit it takes the place of `path`.
+
+    Raises:
+        InputError: if `path` is a folder, or something above it is a file.
+    """
     path = path.resolve()
     require_folder(path.parent, path.name)
     if path.is_dir():
@@ -30,15 +41,15 @@ def write_text_atomic(path: Path, text: str) -> None:
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    os.close(handle)
+    part = Path(name)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, path)
+        yield part
+        _flush_file(part)
+        part.chmod(0o666 & ~_umask())
+        part.replace(path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
         raise
 
 
@@ -104,8 +115,12 @@ def _flush(folder: Path) -> None:
     # Or a power cut could leave the new name on empty files.
     for path in folder.rglob("*"):
         if path.is_file():
-            with path.open("r+b") as file:
-                os.fsync(file.fileno())
+            _flush_file(path)
+
+
+def _flush_file(path: Path) -> None:
+    with path.open("r+b") as file:
+        os.fsync(file.fileno())
 
 
 def _umask() -> int:

@@ -36,6 +36,13 @@ _SHORT = {
     "mlp_post": "post",
 }
 
+# What is kept for each head and position: `[batch, pos, head, ...]`. TransformerLens slices the
+# heads of the last three kinds where it means positions.
+_PER_HEAD = tuple(
+    f"hook_{site}"
+    for site in ("q", "k", "v", "z", "result", "rot_q", "rot_k", "q_input", "k_input", "v_input", "attn_in")
+)
+
 _PARTS = {"a": "attn", "attention": "attn", "m": "mlp", "b": "", "block": "", "blocks": ""}
 
 
@@ -94,6 +101,11 @@ def get_act_name(name: str, layer: int | None = None, layer_type: str | None = N
             return full_name(_required(layer, name), site)
     known = (*(site for sites, _, _ in rooms for site in sites), *NORM, *TOP, *_SHORT)
     raise InputError(wanted="the name of a site", got=f"{name!r}", remedy=f"nearest: {nearest(name, known)}")
+
+
+def position_dim(name: str) -> int:
+    """The dimension of positions at the hook of this name, from the end: of queries, in scores and patterns."""
+    return -3 if name.endswith(_PER_HEAD) else -2
 
 
 def _required(layer: int | None, name: str) -> int:

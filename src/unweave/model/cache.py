@@ -1,69 +1,74 @@
-"""The activations of one run, by full name or shorthand."""
+"""The activations of one run, by full name or shorthand, and what they are made of."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, final
 
-from torch import Tensor
+from torch import nn
 
-from unweave.core.errors import InputError, MissingActivation, nearest
-from unweave.core.sites import get_act_name
+from unweave.core.errors import InputError
+from unweave.model.decompositions import Decompositions
 
-Key = str | tuple[str, int] | tuple[str, int, str] | tuple[str, None, str]
+if TYPE_CHECKING:
+    from unweave.model.transformer import HookedTransformer
+else:  # transformer.py imports the cache
+    HookedTransformer = nn.Module
 
 
-class ActivationCache(Mapping[str, Tensor]):
+@final
+class ActivationCache(Decompositions):
     """A read-only mapping from hook names to tensors.
 
     `cache["blocks.0.attn.hook_pattern"]` and `cache["pattern", 0]` are the same tensor;
-    `cache["resid_post", -1]` counts layers from the end.
+    `cache["resid_post", -1]` counts layers from the end; `cache["resid_post_grad", 0]` is the
+    gradient that `incl_bwd` cached. Methods split the residual stream into what was written to it.
+
+    Args:
+        cache_dict: the activations, by full hook name; not copied.
+        model: the model that they are from; without one, names and slices still work.
+        has_batch_dim: whether each begins with a batch dimension.
 
     Raises:
         MissingActivation: (a KeyError and a ValueError) for what was not cached; it names the
             nearest names that were.
     """
 
-    def __init__(self, activations: Mapping[str, Tensor], n_layers: int) -> None:
-        self._activations = dict(activations)
-        self.n_layers = n_layers
+    def save(self, path: str | Path) -> None:
+        """Write the cache as one safetensors file; a file of that name is replaced in one step.
 
-    def __getitem__(self, key: Key) -> Tensor:
-        if isinstance(key, str) and key in self._activations:
-            return self._activations[key]
-        name = self._full_name(key)
-        if name not in self._activations:
-            raise MissingActivation(
-                wanted="an activation that this run cached",
-                got=repr(key),
-                remedy=f"nearest: {nearest(name, self._activations)}",
+        Tensors that are one in the cache are written once. Gradients' graphs are not kept.
+
+        Raises:
+            InputError: if the path is a folder, or a part of it is a file.
+        """
+        from unweave.model.saved_cache import write
+
+        n_layers = None if self.model is None else self._layer_count()
+        write(Path(path), self.cache_dict, {"has_batch_dim": self.has_batch_dim, "n_layers": n_layers})
+
+    @classmethod
+    def load(
+        cls, path: str | Path, model: HookedTransformer | None = None, device: str | None = None
+    ) -> ActivationCache:
+        """Open a file that `save` wrote; a tensor is read when it is asked for.
+
+        Args:
+            model: the model that they are from, which methods that split the stream need.
+            device: where to put what is read; None means the CPU.
+
+        Raises:
+            InputError: if the file is missing, cut short or of a newer format, or the model has
+                another number of layers.
+        """
+        from unweave.model.saved_cache import SavedTensors
+
+        tensors = SavedTensors(Path(path), device or "cpu")
+        n_layers = tensors.facts["n_layers"]
+        if model is not None and n_layers not in (None, model.cfg.n_layers):
+            raise InputError(
+                wanted=f"activations of a model of {model.cfg.n_layers} layers in {path}",
+                got=f"those of one of {n_layers}",
+                remedy="pass the model that was run",
             )
-        return self._activations[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._activations)
-
-    def __len__(self) -> int:
-        return len(self._activations)
-
-    def __repr__(self) -> str:
-        return f"ActivationCache with {len(self)} activations: {', '.join(list(self)[:4])}, ..."
-
-    def _full_name(self, key: Key) -> str:
-        layer, layer_type = None, None
-        match key:
-            case str(site):
-                pass
-            case (site, layer):
-                pass
-            case (site, layer, layer_type):
-                pass
-            case _:  # pyright: ignore[reportUnnecessaryComparison]
-                raise MissingActivation(
-                    wanted="a hook name, or (site, layer)", got=repr(key), remedy='write cache["pattern", 0]'
-                )
-        if layer is not None and layer < 0:
-            layer += self.n_layers
-        try:
-            return get_act_name(site, layer, layer_type)
-        except InputError as error:
-            raise MissingActivation(wanted=error.wanted, got=error.got, remedy=error.remedy) from None
+        return cls(tensors, model, tensors.facts["has_batch_dim"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -221,35 +221,34 @@ class HookedTransformer(StackedWeights, HookedRootModule):
                 point.on_demand = not getattr(self.cfg, SWITCHED[site])
         return super().points(names)
 
+    @overload
     def run_with_cache(
+        self, *model_args: Any, return_cache_object: Literal[False], **kwargs: Any
+    ) -> tuple[Any, dict[str, Tensor]]: ...
+
+    @overload
+    def run_with_cache(
+        self, *model_args: Any, return_cache_object: Literal[True] = True, **kwargs: Any
+    ) -> tuple[Any, ActivationCache]: ...
+
+    def run_with_cache(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,
-        *args: Any,
-        names_filter: NameFilter = None,
-        detach: bool = True,
+        *model_args: Any,
+        return_cache_object: bool = True,
         remove_batch_dim: bool = False,
         **kwargs: Any,
-    ) -> tuple[Any, ActivationCache]:
-        """One forward run and the activations that `names_filter` picks (None: all ordinary ones).
+    ) -> tuple[Any, ActivationCache | dict[str, Tensor]]:
+        """One forward run, its output, and an ActivationCache.
 
         Args:
-            detach: False keeps the graph, so that gradients with respect to cached tensors work.
+            return_cache_object: False gives a dict instead.
             remove_batch_dim: drop the batch dimension, which must then be 1.
-
-        Raises:
-            HookError: if a name does not exist, or lies beyond `stop_at_layer`, or nothing is picked.
+            kwargs: those of `HookedRootModule.run_with_cache`, and of `forward`.
         """
-        with self.recording(names_filter, detach=detach) as kept:
-            output = self(*args, **kwargs)
-        self.require_reached(names_filter, kept)
-        if remove_batch_dim:
-            if any(tensor.shape[0] != 1 for tensor in kept.values()):
-                raise InputError(
-                    wanted="a batch of one sequence for remove_batch_dim",
-                    got="more than one",
-                    remedy="leave remove_batch_dim out, or pass one sequence",
-                )
-            kept = {name: tensor[0] for name, tensor in kept.items()}
-        return output, ActivationCache(kept, self.cfg.n_layers)
+        output, kept = super().run_with_cache(*model_args, remove_batch_dim=remove_batch_dim, **kwargs)
+        if not return_cache_object:
+            return output, kept
+        return output, ActivationCache(kept, self, has_batch_dim=not remove_batch_dim)
 
     def save(self, folder: str | Path) -> None:
         """Write this model as a folder that `unweave.load` opens; see `unweave.model.saved`."""
