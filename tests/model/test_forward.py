@@ -63,6 +63,16 @@ def test_gradients_are_finite_where_a_query_sees_nothing():
         assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
 
 
+def test_the_gradient_at_the_scores_is_finite_there_too():
+    model, tokens = small_model(), small_tokens()
+    with model.recording("blocks.0.attn.hook_attn_scores", detach=False) as kept:
+        loss = model(tokens, return_type="loss", attention_mask=LEFT)
+    gradient = torch.autograd.grad(loss, kept["blocks.0.attn.hook_attn_scores"])[0]
+    assert gradient.isfinite().all()
+    assert gradient.any()
+    assert not gradient[1, :, :2].any(), "queries that see nothing"
+
+
 def test_a_mask_of_ones_changes_nothing(fused_calls: list[int]):
     model, tokens = small_model(), small_tokens()
     assert torch.equal(model(tokens, attention_mask=torch.ones_like(tokens)), model(tokens))
