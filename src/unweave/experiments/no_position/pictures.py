@@ -38,6 +38,7 @@ def attention_patterns(patterns: Json) -> go.Figure:
         colour_title="attention",
         columns=2,
         mask_upper=True,
+        limits=(0.0, 1.0),
     )
 
 

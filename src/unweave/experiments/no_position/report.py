@@ -54,7 +54,7 @@ def _summary(results: Json) -> str:
 
 def _claims_at_a_glance(results: Json) -> Section:
     rows = [
-        (str(n), c["statement"], c["prediction"], _measured_in_short(c), c["verdict"])
+        (str(n), c["statement"], c["verdict"], _measured_in_short(c), c["prediction"])
         for n, c in enumerate(results["claims"], 1)
     ]
     return Section(
@@ -62,10 +62,10 @@ def _claims_at_a_glance(results: Json) -> Section:
         "glance",
         (
             Table(
-                ("", "claim", "predicted", "measured", "verdict"),
+                ("", "claim", "verdict", "measured", "predicted"),
                 rows,
                 "Rivals, thresholds, controls and every number are [further down](#claims).",
-                ("text", "text", "text", "text", "verdict"),
+                ("text", "text", "verdict", "text", "text"),
             ),
         ),
     )
