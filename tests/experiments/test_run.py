@@ -20,7 +20,7 @@ from unweave.tasks import Batch, PreviousToken
 
 TITLES = (
     "Training loss",
-    "Mean attention patterns",
+    "Mean attention pattern, layer 1",
     "attention to BOS",
     "activations by position",
     "Principal components",

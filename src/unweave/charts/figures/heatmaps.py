@@ -19,8 +19,11 @@ from unweave.charts.figures.cells import (
 )
 from unweave.charts.figures.checks import Number, require
 from unweave.charts.figures.fitting import (
+    BAR_BELOW,
     LEFT,
     RIGHT,
+    RIGHT_NARROW,
+    bar_underneath,
     flat_fit,
     flat_height,
     square_fits,
@@ -167,14 +170,15 @@ def small_multiples(
         x_title=x_title,
         y_title=y_title,
     )
-    # The colour bar stays at the side: under several panels plotly can fail to scale its axis.
     phone = grid(
         subtitles,
         columns=min(across, 2),
         width=380,
-        around=LEFT + RIGHT,
+        around=LEFT + RIGHT_NARROW,
         aspect=aspect,
         below=440,
+        under=BAR_BELOW,
+        layout=bar_underneath(colour_title),
         x_title=x_title,
         y_title=y_title,
     )

@@ -36,8 +36,9 @@ STEPS: tuple[tuple[str, str], ...] = (
     ),
     (
         "## Attention patterns\n\nWhat does each layer attend to, on average?",
-        "pictures.attention_patterns(tools.patterns(study))",
+        'patterns = tools.patterns(study)\npictures.attention_pattern(patterns, "layer 0")',
     ),
+    ("", 'pictures.attention_pattern(patterns, "layer 1")'),
     (
         "## Layer 0: attention to BOS\n\nUniform attention but for BOS gives exactly 1/(1+ci), also before training.",
         "pictures.bos_attention(tools.bos_attention(study))",

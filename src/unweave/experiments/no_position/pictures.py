@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from unweave.charts import bars, heatmap, lines, scatter, small_multiples
+from unweave.charts import bars, heatmap, lines, scatter
 
 Json = Mapping[str, Any]
 
@@ -28,15 +28,14 @@ def loss_curve(losses: Sequence[float], one_layer: Sequence[float], spikes: Sequ
     )
 
 
-def attention_patterns(patterns: Json) -> go.Figure:
-    """One triangle a layer."""
-    return small_multiples(
-        list(patterns.items()),
-        title="Mean attention patterns",
+def attention_pattern(patterns: Json, layer: str) -> go.Figure:
+    """Queries by keys, the mean over sequences."""
+    return heatmap(
+        patterns[layer],
+        title=f"Mean attention pattern, {layer}",
         x_title="key position",
         y_title="query position",
         colour_title="attention",
-        columns=2,
         mask_upper=True,
         limits=(0.0, 1.0),
     )

@@ -109,10 +109,13 @@ def _layer_0(results: Json) -> Section:
         "Layer 0: attention to BOS",
         "layer-0",
         (
-            Picture(
-                pictures.attention_patterns(results["patterns"]),
-                "Mean over sequences; a row is a query and sums to one.",
-                "Mean attention patterns of layer 0 and layer 1, query position against key position",
+            *(
+                Picture(
+                    pictures.attention_pattern(results["patterns"], layer),
+                    "Mean over sequences; a row is a query and sums to one.",
+                    f"Mean attention pattern of {layer}, query position against key position",
+                )
+                for layer in results["patterns"]
             ),
             Picture(
                 pictures.bos_attention(results["bos_attention"]),
