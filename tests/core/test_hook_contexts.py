@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor
@@ -60,7 +62,7 @@ def test_a_hook_that_never_fired_is_told():
         toy.run_with_hooks(ONE, stop_before_out=True, fwd_hooks=[("hook_out", nothing)])
     assert str(raised.value) == (
         "wanted every hook to fire at least once; got no run that reached hook_out; "
-        "run the model inside the block, and stop_at_layer after the hook"
+        "run the model inside the block, and ask it for what comes after the hook"
     )
     assert attached(toy) == 0
 
@@ -137,7 +139,7 @@ def test_points_come_once_each_in_the_models_order():
     assert toy.points("hook_mid") == [toy.hook_mid]
 
 
-@pytest.mark.parametrize("names", [None, lambda name: True])
+@pytest.mark.parametrize("names", [None, lambda name: True, lambda name: name != "hook_never"])
 def test_a_filter_that_accepts_everything_passes_on_demand_points_by(names: object):
     toy = Toy()
     with toy.recording(names) as kept:
@@ -153,6 +155,17 @@ def test_an_on_demand_point_runs_when_it_is_meant(names: object):
         toy(ONE)
     assert list(kept) == ["hook_costly"]
     assert toy.costly_runs == 1
+
+
+@pytest.mark.parametrize(
+    "names", [lambda name: name != "hook_mid", lambda name: name in ("hook_out", "hook_costly")]
+)
+def test_a_filter_that_picks_others_too_does_not_mean_an_on_demand_point(names: Callable[[str], bool]):
+    toy = Toy()
+    with toy.recording(names) as kept:
+        toy(ONE)
+    assert "hook_out" in kept
+    assert toy.costly_runs == 0
 
 
 def test_recording_keeps_the_last_run_and_then_stops():

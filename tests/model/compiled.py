@@ -18,4 +18,6 @@ if __name__ == "__main__":
         compiled = torch.compile(model, fullgraph=True, backend="eager")
         assert_equal_to(1e-6, compiled(tokens), model(tokens), str(fields))
         compiled(tokens, return_type="loss").backward()
+        middle = compiled(tokens, stop_at_layer=1)
+        assert_equal_to(1e-6, compiled(middle, start_at_layer=1), model(tokens), str(fields))
         assert model.W_E.grad.isfinite().all()

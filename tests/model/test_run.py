@@ -76,22 +76,99 @@ def test_an_index_where_a_slice_is_wanted_is_refused():
     )
 
 
-def test_a_named_hook_beyond_the_stop_is_told():
+OUTSIDE = {
+    "stop": (
+        {"stop_at_layer": 1},
+        ["blocks.0.hook_resid_post"],
+        ["blocks.1.hook_resid_pre", "blocks.1.attn.hook_result", "ln_final.hook_scale", "unembed.hook_in"],
+    ),
+    "stop after the last layer": (
+        {"stop_at_layer": 2},
+        ["blocks.1.hook_resid_post"],
+        ["ln_final.hook_normalized", "unembed.hook_out"],
+    ),
+    "start": (
+        {"start_at_layer": 1},
+        ["blocks.1.hook_resid_pre", "unembed.hook_out"],
+        [
+            "hook_embed",
+            "hook_pos_embed",
+            "hook_token_type_embed",
+            "embed.ln.hook_scale",
+            "blocks.0.hook_mlp_out",
+        ],
+    ),
+    "both": ({"start_at_layer": 1, "stop_at_layer": 1}, [], ["hook_embed", "blocks.1.hook_resid_pre"]),
+}
+
+
+@pytest.mark.parametrize(("layers", "inside", "outside"), OUTSIDE.values(), ids=OUTSIDE)
+def test_a_named_hook_outside_the_layers_asked_for_need_not_fire(
+    layers: dict, inside: list[str], outside: list[str]
+):
+    model = small_model(positional_embedding_type="standard", n_token_types=2, post_embedding_ln=True)
+    given = torch.randn(3, 7, 8) if "start_at_layer" in layers else small_tokens()
+    names, fired = [*inside, *outside], []
+    _, cache = model.run_with_cache(given, names_filter=names, **layers)
+    assert list(cache) == inside
+    _, cache = model.run_with_cache(given, names_filter=lambda name: name in outside, **layers)
+    assert len(cache) == 0
+    hooks = [(name, lambda x, hook: fired.append(hook.name)) for name in names]
+    model.run_with_hooks(given, fwd_hooks=hooks, **layers)
+    assert fired == inside
+    with model.hooks(fwd_hooks=hooks, bwd_hooks=hooks):
+        out = model(given.clone().requires_grad_() if given.is_floating_point() else given, **layers)
+        out.sum().backward()
+
+
+def test_gradients_of_a_run_that_starts_late():
+    model = small_model()
+    names = ["hook_embed", "blocks.1.hook_resid_pre"]
+    _, cache = model.run_with_cache(
+        torch.randn(3, 7, 8, requires_grad=True),
+        names_filter=names,
+        incl_bwd=True,
+        start_at_layer=1,
+        tokens=small_tokens(),
+        return_type="loss",
+    )
+    assert list(cache) == ["blocks.1.hook_resid_pre", "blocks.1.hook_resid_pre_grad"]
+
+
+def test_a_run_without_logits_runs_the_final_norm_for_whoever_reads_it_and_tells_who_names_the_unembedding():
+    model = small_model()
+    out, cache = model.run_with_cache(small_tokens(), names_filter="ln_final.hook_scale", return_type=None)
+    assert out is None
+    assert list(cache) == ["ln_final.hook_scale"]
+    assert "unembed.hook_in" not in model.run_with_cache(small_tokens(), return_type=None)[1]
     with pytest.raises(HookError) as raised:
-        small_model().run_with_cache(
-            small_tokens(), names_filter=["hook_embed", "blocks.1.hook_resid_pre"], stop_at_layer=1
-        )
+        model.run_with_cache(small_tokens(), names_filter="unembed.hook_in", return_type=None)
     assert str(raised.value) == (
-        "wanted a run that reaches blocks.1.hook_resid_pre; got one that stopped before it; "
-        "raise stop_at_layer, ask for logits, or leave the name out"
+        "wanted a run that reaches unembed.hook_in; got one that did not; ask for logits, or leave the name out"
     )
 
 
-def test_a_filter_that_picks_nothing_the_run_reaches_is_told():
-    with pytest.raises(HookError, match=r"^wanted a run that reaches blocks\.1\.hook_resid_pre;"):
-        small_model().run_with_cache(
-            small_tokens(), names_filter=lambda name: name.startswith("blocks.1"), stop_at_layer=1
-        )
+def test_a_hook_inside_the_layers_asked_for_must_fire():
+    model = small_model(positional_embedding_type="shortformer")
+    given = {"start_at_layer": 1, "stop_at_layer": 2, "shortformer_pos_embed": torch.randn(3, 7, 8)}
+    with model.hooks(fwd_hooks=[("blocks.1.hook_resid_pre", lambda x, hook: None)]):
+        model(torch.randn(3, 7, 8), **given)
+    with (
+        pytest.raises(HookError, match=r"got no run that reached blocks\.1\.hook_resid_pre"),
+        model.hooks(fwd_hooks=[("blocks.1.hook_resid_pre", lambda x, hook: None)]),
+    ):
+        model.blocks[0](torch.randn(3, 7, 8))
+
+
+def test_an_expert_to_which_no_token_goes_need_not_be_reached():
+    model = small_model(num_experts=4, experts_per_token=1, gated_mlp=True, act_fn="silu", d_mlp=6)
+    names = [f"blocks.0.mlp.experts.{number}.hook_post" for number in range(4)]
+    _, cache = model.run_with_cache(small_tokens(1, 2), names_filter=names)
+    rows = [len(cache[name]) for name in names]
+    assert sum(rows) == 2
+    assert rows.count(0) >= 2
+    _, cache = model.run_with_cache(small_tokens(1, 2), names_filter=names, incl_bwd=True, return_type="loss")
+    assert {len(cache[f"{name}_grad"]) for name in names} <= {0, 1, 2}
 
 
 @pytest.mark.parametrize(

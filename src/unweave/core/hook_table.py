@@ -40,16 +40,16 @@ class HookTable(nn.Module):
     def points(self, names: NameFilter) -> list[HookPoint]:
         """The points that a name, a list of names or a predicate picks, in the model's order.
 
-        Points that are computed on demand are picked by name, or by a predicate that leaves out
-        some of the others; None, or a predicate that accepts everything, passes them by.
+        Points that are computed on demand are picked by their names, or by a predicate that picks
+        nothing else. One that picks ordinary points too (and None, which picks all of these) passes
+        them by: `lambda name: "hook_q" in name` is not to cost what `hook_q_input` costs.
 
         Raises:
             HookError: if a name is not a hook of this model, or nothing matches.
         """
         if names is None or callable(names):
             found = {name for name in self.hook_dict if names is None or names(name)}
-            ordinary = {name for name, point in self.hook_dict.items() if not point.on_demand}
-            found = ordinary if ordinary <= found else found
+            found = {name for name in found if not self.hook_dict[name].on_demand} or found
         else:
             found = {names} if isinstance(names, str) else set(names)
         if not found:

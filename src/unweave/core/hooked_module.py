@@ -47,14 +47,21 @@ class HookedRootModule(HookTable):
 
         Raises:
             HookError: for names that match nothing, and, when the block ends without another
-                error, for a hook that never fired. A hook that is left on may still wait for its
-                backward pass.
+                error, for a hook that never fired, unless a run left its layer out on purpose. A
+                hook that is left on may still wait for its backward pass.
         """
         asked = zip(get_args(Direction), (fwd_hooks, bwd_hooks), strict=True)
         groups = [group for direction, pairs in asked for group in self._groups(pairs, direction)]
         with self._on(groups, reset_hooks_end, clear_contexts):
             yield self
-            _require_fired(groups, may_wait=not reset_hooks_end)
+            if not reset_hooks_end:
+                groups = _without_waiting(groups)
+            _require_fired(
+                groups,
+                wanted="every hook to fire at least once",
+                got="no run that reached {}",
+                remedy="run the model inside the block, and ask it for what comes after the hook",
+            )
 
     def run_with_hooks(
         self,
@@ -106,7 +113,8 @@ class HookedRootModule(HookTable):
         next) are one tensor here too.
 
         Args:
-            names_filter: a name, a list of names or a predicate; None is every ordinary hook.
+            names_filter: a name, a list of names or a predicate; None is every ordinary hook. What is
+                computed on demand must be named: see `points`.
             device: where to put what is cached; None leaves it on the model's.
             remove_batch_dim: drop the batch dimension, which must then be 1.
             incl_bwd: call `backward()` on the output, and cache each gradient under its hook's name
@@ -118,8 +126,9 @@ class HookedRootModule(HookTable):
             detach: False keeps the graph, so that gradients with respect to cached tensors work.
 
         Raises:
-            HookError: if a name does not exist or was not reached, nothing is picked, or `incl_bwd`
-                finds an output that is not a single number with a gradient.
+            HookError: if a name does not exist, or was not reached though its layer was not left
+                out on purpose; if nothing is picked; or if `incl_bwd` finds an output that is not a
+                single number with a gradient.
             InputError: for a batch, device or slice that doesn't fit.
         """
         kept: dict[str, Tensor] = {}
@@ -133,10 +142,20 @@ class HookedRootModule(HookTable):
         backward = self._groups(gradients, "bwd")
         with self._on(forward + backward, reset_hooks_end, clear_contexts):
             output = self(*model_args, **model_kwargs)
-            _require_reached(forward)
+            _require_fired(
+                forward,
+                wanted="a run that reaches {}",
+                got="one that did not",
+                remedy="ask for logits, or leave the name out",
+            )
             if incl_bwd:
                 _require_scalar(output).backward(retain_graph=not detach)
-                _require_gradients(backward)
+                _require_fired(
+                    backward,
+                    wanted="a gradient at {}, for incl_bwd",
+                    got="none",
+                    remedy="let the output depend on it, or leave the name out",
+                )
         return output, kept
 
     @contextmanager
@@ -250,43 +269,31 @@ class HookedRootModule(HookTable):
                     hook.remove()
 
 
-def _require_fired(groups: Sequence[Group], may_wait: bool) -> None:
-    silent = _silent(groups)
-    if may_wait:
-        still = [group for group in silent if group[0].direction == "bwd"]
-        deaf = [group for group in still if not any(hook.attached for hook in group)]
-        if deaf:
+def _require_fired(groups: Sequence[Group], wanted: str, got: str, remedy: str) -> None:
+    """Raise HookError unless of each group one fired, or was left out on purpose; `{}` is the names."""
+    silent = [
+        group[0].point.name for group in groups if not any(hook.fired or hook.excused for hook in group)
+    ]
+    if silent:
+        names = ", ".join(silent[:3])
+        raise HookError(wanted=wanted.format(names), got=got.format(names), remedy=remedy)
+
+
+def _without_waiting(groups: Sequence[Group]) -> list[Group]:
+    """The groups without the backward hooks whose pass is yet to come.
+
+    Raises:
+        HookError: for some that no pass can reach.
+    """
+    backward = [group for group in groups if group[0].direction == "bwd"]
+    for group in backward:
+        if not any(hook.fired or hook.attached or hook.excused for hook in group):
             raise HookError(
-                wanted=f"a gradient at {deaf[0][0].point.name}",
+                wanted=f"a gradient at {group[0].point.name}",
                 got="a run in which nothing there requires one",
                 remedy="leave torch.no_grad(), or let the parameters before it require gradients",
             )
-        silent = [group for group in silent if group[0].direction == "fwd"]
-    if silent:
-        names = [group[0].point.name for group in silent]
-        raise HookError(
-            wanted="every hook to fire at least once",
-            got=f"no run that reached {', '.join(names[:3])}",
-            remedy="run the model inside the block, and stop_at_layer after the hook",
-        )
-
-
-def _require_reached(groups: Sequence[Group]) -> None:
-    for group in _silent(groups):
-        raise HookError(
-            wanted=f"a run that reaches {group[0].point.name}",
-            got="one that stopped before it",
-            remedy="raise stop_at_layer, ask for logits, or leave the name out",
-        )
-
-
-def _require_gradients(groups: Sequence[Group]) -> None:
-    for group in _silent(groups):
-        raise HookError(
-            wanted=f"a gradient at {group[0].point.name}, for incl_bwd",
-            got="none",
-            remedy="let the output depend on it, or leave the name out",
-        )
+    return [group for group in groups if group[0].direction == "fwd"]
 
 
 def _require_scalar(output: Any) -> Tensor:
@@ -302,7 +309,3 @@ def _require_scalar(output: Any) -> Tensor:
         got=got,
         remedy='run the model with return_type="loss" and outside torch.no_grad()',
     )
-
-
-def _silent(groups: Sequence[Group]) -> list[Group]:
-    return [group for group in groups if not any(hook.fired or hook.excused for hook in group)]

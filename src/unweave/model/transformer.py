@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from unweave.core.errors import InputError
-from unweave.core.hooks import HookedRootModule, HookPoint, NameFilter
+from unweave.core.hooks import HookedRootModule, HookPoint, NameFilter, excuse
 from unweave.model.attention import Attention
 from unweave.model.block import TransformerBlock
 from unweave.model.cache import ActivationCache
@@ -103,9 +103,11 @@ class HookedTransformer(StackedWeights, HookedRootModule):
             input: whole numbers in `[0, d_vocab)`, at most n_ctx of them; one sequence or a batch.
                 With `start_at_layer`, the residual stream before that layer.
             return_type: "logits", "loss" (of the next token, in nats, the mean), "both" (a pair
-                `.logits, .loss`), or None to compute no logits.
+                `.logits, .loss`), or None to compute no logits: the unembedding's hooks do not fire
+                then, and to name one is an error.
             loss_per_token: the loss by token, `[batch, pos - 1]`, and not its mean.
-            start_at_layer: the first layer to run; negative counts from the end.
+            start_at_layer: the first layer to run; negative counts from the end. Hooks of what is
+                left out here, or after `stop_at_layer`, need not fire.
             tokens: with `start_at_layer`, for the loss.
             shortformer_pos_embed: with `start_at_layer`, instead of the model's own table.
             attention_mask: `[batch, pos]`, 1 for tokens and 0 for padding, wherever it stands.
@@ -132,6 +134,8 @@ class HookedTransformer(StackedWeights, HookedRootModule):
             self._add_position_bias(run)
             for layer in layers:
                 resid = self.blocks[layer](resid, run)
+        if start_at_layer is not None or stop_at_layer is not None:
+            self._excuse_others(layers, start_at_layer is not None, stop_at_layer is not None)
         if stop_at_layer is not None:
             return resid
         if return_type is None and not any(point.active for point in self._final_points()):
@@ -193,25 +197,25 @@ class HookedTransformer(StackedWeights, HookedRootModule):
 
         return generate(self, input, *args, **kwargs)
 
-    def set_use_attn_result(self, use: bool) -> None:
+    def set_use_attn_result(self, use_attn_result: bool) -> None:
         """Whether a run that caches everything caches `attn.hook_result` too."""
-        self.cfg.use_attn_result = use
+        self.cfg.use_attn_result = use_attn_result
 
-    def set_use_split_qkv_input(self, use: bool) -> None:
+    def set_use_split_qkv_input(self, use_split_qkv_input: bool) -> None:
         """Whether a run that caches everything caches `hook_q_input`, `k` and `v` too."""
-        self.cfg.use_split_qkv_input = use
+        self.cfg.use_split_qkv_input = use_split_qkv_input
 
-    def set_use_attn_in(self, use: bool) -> None:
+    def set_use_attn_in(self, use_attn_in: bool) -> None:
         """Whether a run that caches everything caches `hook_attn_in` too."""
-        self.cfg.use_attn_in = use
+        self.cfg.use_attn_in = use_attn_in
 
-    def set_use_hook_mlp_in(self, use: bool) -> None:
+    def set_use_hook_mlp_in(self, use_hook_mlp_in: bool) -> None:
         """Whether a run that caches everything caches `hook_mlp_in` too."""
-        self.cfg.use_hook_mlp_in = use
+        self.cfg.use_hook_mlp_in = use_hook_mlp_in
 
-    def set_ungroup_grouped_query_attention(self, ungroup: bool) -> None:
+    def set_ungroup_grouped_query_attention(self, ungroup_grouped_query_attention: bool) -> None:
         """Whether grouped keys and values are repeated before their hooks, or after."""
-        self.cfg.ungroup_grouped_query_attention = ungroup
+        self.cfg.ungroup_grouped_query_attention = ungroup_grouped_query_attention
 
     def points(self, names: NameFilter) -> list[HookPoint]:
         """The points that `names` picks; the config's switches say what a filter for everything leaves out."""
@@ -267,6 +271,17 @@ class HookedTransformer(StackedWeights, HookedRootModule):
         if self.cfg.logit_multiplier != 1.0:
             logits = logits * self.cfg.logit_multiplier
         return cap * torch.tanh(logits / cap) if cap > 0 else logits
+
+    def _excuse_others(self, layers: range, started: bool, stopped: bool) -> None:
+        """Hooks outside the layers asked for need not fire."""
+        skipped = [block for layer, block in enumerate(self.blocks) if layer not in layers]
+        before = [
+            module
+            for name, module in self.named_children()
+            if name.removeprefix("hook_") in ("embed", "pos_embed", "token_type_embed")
+        ]
+        after = [self.ln_final, self.unembed]
+        excuse(*skipped, *(before if started else ()), *(after if stopped else ()))
 
     def _checked(self, tokens: Tensor, past: KeyValueCache | None) -> Int[Tensor, "batch pos"]:
         return check_tokens(tokens, self.cfg, 0 if past is None else past.length, self.W_E.device)
