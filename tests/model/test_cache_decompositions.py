@@ -443,8 +443,6 @@ def test_what_cannot_be_decomposed_is_refused(ask: Any, sentence: str):
 
 def test_without_mlps_there_are_no_neurons():
     _, _, cache = run(attn_only=True)
-    with pytest.raises(
-        InputError, match="wanted neurons with one output weight W_out in layer 0; got no MLP"
-    ):
+    with pytest.raises(InputError, match="wanted neurons in layer 0; got no MLP"):
         cache.stack_neuron_results(1)
     assert cache.decompose_resid(mode="mlp", return_labels=True)[1] == ["embed"]

@@ -21,7 +21,7 @@ SAME = [
 
 def spelled(n_layers: int, *, norm: bool, mlp: bool, positions: bool) -> set[str]:
     """Every name that sites.py can spell for such a model."""
-    names = {f"hook_{site}" for site in sites.TOP if positions or site != "pos_embed"}
+    names = {f"hook_{site}" for site in ("embed", *(["pos_embed"] if positions else []))}
     for layer in range(n_layers):
         names |= {sites.attn_site(layer, site) for site in sites.ATTN}
         names |= {sites.block_site(layer, site) for site in sites.SPLIT}

@@ -44,3 +44,11 @@ def test_to_look_at_the_pattern_does_not_change_what_the_step_by_step_kernel_giv
     with torch.autocast("cpu", torch.bfloat16):
         watched, _ = model.run_with_cache(tokens, names_filter=lambda name: name.endswith("pattern"))
         assert torch.equal(watched, model(tokens))
+
+
+def test_a_model_whose_weights_are_shapes_alone_runs():
+    assert attention_kernel("meta", 4) == "fused"
+    model, tokens = small_model().to("meta"), small_tokens()
+    assert model(tokens).shape == (3, 7, 11)
+    _, cache = model.run_with_cache(tokens)
+    assert cache["pattern", 1].shape == (3, 2, 7, 7)

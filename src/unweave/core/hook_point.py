@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from unweave.core.errors import HookError
+from unweave.core.routed import Routed
 
 
 @runtime_checkable
@@ -91,6 +92,8 @@ class HookPoint(nn.Module):
 
     Attributes:
         ctx: for hook functions to keep things in between calls, until `clear_context`.
+        routed: of which tokens the rows are that pass here, where that is not every one; the model
+            sets it before they do.
     """
 
     def __init__(self, on_demand: bool = False) -> None:
@@ -98,6 +101,7 @@ class HookPoint(nn.Module):
         self.name: str = "(not in a model)"
         self.on_demand = on_demand
         self.ctx: dict[Any, Any] = {}
+        self.routed: Routed | None = None
         self.fwd_hooks: list[Hook] = []
         self.bwd_hooks: list[Hook] = []
 
@@ -219,11 +223,15 @@ class HookPoint(nn.Module):
         return tensor
 
     def _backward(self, hook: Hook) -> Callable[[Tensor], Tensor | None]:
+        routed = self.routed
+
         def on_gradient(gradient: Tensor) -> Tensor | None:
             # The graph may outlive the hook.
             if hook not in self.bwd_hooks:
                 return None
             hook.fired += 1
+            # Another run may have come in between.
+            self.routed = routed
             given = gradient.clone() if hook.edits else gradient
             returned = hook.function(given, hook=self)
             if not hook.edits:

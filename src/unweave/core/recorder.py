@@ -49,28 +49,40 @@ class Recorder:
     def __call__(self, tensor: Tensor, /, *, hook: HookPoint) -> Tensor | None:
         """Keep `tensor`; give it back, made of what was kept, if gradients are to flow through that."""
         part = tensor
+        # What an expert was sent has no dimension of sequences.
+        drop = self.remove_batch_dim and hook.routed is None
         if self.remove_batch_dim:
-            part = self._only_sequence(part, hook.name)
+            only = self._only_sequence(tensor if hook.routed is None else hook.routed.chosen, hook.name)
+            part = only if drop else part
         if not self.whole:
-            part = self.pos_slice.apply(part, self._position_dim(tensor, hook.name))
+            part = self._cut(part, tensor, hook)
         part = part if self.device is None else part.to(self.device)
         if self.detach:
             # A view would keep the positions alive that nobody asked for.
             part = part.detach().clone() if part.numel() < tensor.numel() else part.detach()
         self.kept[hook.name + self.suffix] = part
-        return None if self.only_reads else self._put_back(tensor, part, hook.name)
-
-    def _put_back(self, tensor: Tensor, part: Tensor, name: str) -> Tensor:
+        if self.only_reads:
+            return None
         part = part.to(tensor.device)
-        part = part[None] if self.remove_batch_dim else part
+        return self._put_back(tensor, part[None] if drop else part, hook)
+
+    def _cut(self, part: Tensor, whole: Tensor, hook: HookPoint) -> Tensor:
+        if hook.routed is not None:
+            return part[hook.routed.rows(positions=self.pos_slice)]
+        return self.pos_slice.apply(part, self._position_dim(whole, hook.name))
+
+    def _put_back(self, tensor: Tensor, part: Tensor, hook: HookPoint) -> Tensor:
         if self.whole:
             return part
-        dim = self._position_dim(tensor, name)
-        chosen = self.pos_slice.chosen(tensor.shape[dim])
+        if hook.routed is not None:
+            dim, chosen = 0, hook.routed.rows(positions=self.pos_slice)
+        else:
+            dim = self._position_dim(tensor, hook.name)
+            chosen = self.pos_slice.chosen(tensor.shape[dim])
         if len(chosen.unique()) < len(chosen):
             raise InputError(
                 wanted="each position once in pos_slice, with detach=False",
-                got=f"positions {chosen.tolist()}",
+                got=f"{self.pos_slice!r}",
                 remedy="name a position once, and repeat it in what is cached",
             )
         return tensor.index_copy(dim, chosen.to(tensor.device), part)

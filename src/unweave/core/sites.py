@@ -19,7 +19,7 @@ NORM = ("scale", "normalized")
 BLOCK = ("resid_pre", "attn_out", "resid_mid", "mlp_out", "resid_post")
 SPLIT = ("attn_in", "q_input", "k_input", "v_input")
 MLP_IN = ("mlp_in",)
-TOP = ("embed", "pos_embed")
+TOP = ("embed", "pos_embed", "token_type_embed")
 UNEMBED = ("in", "out")
 BLOCK_NORMS = ("ln1", "ln2")
 
@@ -59,6 +59,22 @@ def attn_site(layer: int, site: str) -> str:
 def mlp_site(layer: int, site: str) -> str:
     """`mlp_site(0, "post")` is `"blocks.0.mlp.hook_post"`."""
     return f"blocks.{layer}.mlp.hook_{site}"
+
+
+def expert_site(layer: int, expert: int, site: str) -> str:
+    """`expert_site(0, 3, "post")` is `"blocks.0.mlp.experts.3.hook_post"`."""
+    return f"blocks.{layer}.mlp.experts.{expert}.hook_{site}"
+
+
+def expert_of(name: str) -> tuple[str, int] | None:
+    """The site that says which tokens an expert's hook sees, and its number; None for other hooks."""
+    match = re.fullmatch(r"(.+)\.experts\.(\d+)\.hook_[a-z_]+", name)
+    return None if match is None else (f"{match[1]}.hook_expert_indices", int(match[2]))
+
+
+def is_on_demand(name: str) -> bool:
+    """Whether the hook of this name is computed only when it is named, unless a switch says otherwise."""
+    return name.rpartition("hook_")[2].removesuffix("_grad") in ON_DEMAND
 
 
 def norm_site(norm: str, site: str, layer: int | None = None) -> str:

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from unweave.core.hooks import HookPoint
 from unweave.model.biases import add_bias
 from unweave.model.config import HookedTransformerConfig
-from unweave.model.head_norm import HeadNorm
 from unweave.model.kernels import attention_kernel
 from unweave.model.linear import linear
+from unweave.model.norm import RMSNorm
 from unweave.model.rotary import Rotary
 from unweave.model.run import Run
 from unweave.model.score_bias import RelativePositionBias, alibi_bias
@@ -54,7 +54,10 @@ class Attention(nn.Module):
         self.hook_attn_scores, self.hook_pattern = HookPoint(), HookPoint()
         self.hook_z = HookPoint()
         self.hook_result = HookPoint(on_demand=not cfg.use_attn_result)
-        self.q_norm, self.k_norm = (HeadNorm(cfg), HeadNorm(cfg)) if cfg.use_qk_norm else (None, None)
+        # Of single heads, the same weights for all (Henry et al., 2020, arXiv:2010.04245).
+        self.q_norm, self.k_norm = (
+            (RMSNorm(cfg, cfg.d_head), RMSNorm(cfg, cfg.d_head)) if cfg.use_qk_norm else (None, None)
+        )
         self.rotary = None
         if cfg.positional_embedding_type == "rotary":
             self.rotary = Rotary.of_layer(cfg, layer)
@@ -157,7 +160,11 @@ class Attention(nn.Module):
 
         Under autocast the two products are bf16; scores, softmax and pattern keep the dtype of `q`.
         """
-        scores = torch.einsum("bqhe,bkhe->bhqk", q, k).to(q.dtype) / self.scale
+        if q.dtype == torch.float16:
+            # Unscaled, they may lie beyond what float16 holds.
+            scores = torch.einsum("bqhe,bkhe->bhqk", q / self.scale, k)
+        else:
+            scores = torch.einsum("bqhe,bkhe->bhqk", q, k).to(q.dtype) / self.scale
         cap = self.cfg.attn_scores_soft_cap
         scores = cap * torch.tanh(scores / cap) if cap > 0 else scores
         bias = self.position_bias(run, q.dtype)

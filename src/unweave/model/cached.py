@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from unweave.core.errors import InputError, MissingActivation, nearest
 from unweave.core.recorder import require_device
-from unweave.core.sites import get_act_name
+from unweave.core.routed import Routed
+from unweave.core.sites import expert_of, get_act_name, is_on_demand
 from unweave.core.slices import Slice, SliceInput, as_slice
 
 if TYPE_CHECKING:
@@ -46,7 +47,9 @@ class CachedActivations(Mapping[str, Tensor]):
             raise MissingActivation(
                 wanted="an activation that this run cached",
                 got=repr(key),
-                remedy=f"nearest: {nearest(name, self.cache_dict)}",
+                remedy="name it in names_filter: it is computed only when it is named"
+                if is_on_demand(name)
+                else f"nearest: {nearest(name, self.cache_dict)}",
             )
         return self.cache_dict[name]
 
@@ -95,25 +98,33 @@ class CachedActivations(Mapping[str, Tensor]):
     def remove_batch_dim(self: Cache) -> Cache:
         """Drop the batch dimension, in this very cache; if there is none, nothing changes.
 
+        What an expert was sent, `[routed, ...]`, has none.
+
         Raises:
             InputError: if it is not 1 everywhere.
         """
         if self.has_batch_dim:
-            more = [name for name, tensor in self.cache_dict.items() if tensor.shape[:1] != (1,)]
+            routed = {name for name in self.cache_dict if expert_of(name) is not None}
+            more = [
+                n for n, tensor in self.cache_dict.items() if n not in routed and tensor.shape[:1] != (1,)
+            ]
             if more:
                 raise InputError(
                     wanted="a batch of one sequence to remove the dimension of",
                     got=f"shape {tuple(self.cache_dict[more[0]].shape)} at {more[0]}",
                     remedy="write cache.apply_slice_to_batch_dim(0) for the first sequence",
                 )
-            self.cache_dict = {name: tensor[0] for name, tensor in self.cache_dict.items()}
+            self.cache_dict = {
+                name: tensor if name in routed else tensor[0] for name, tensor in self.cache_dict.items()
+            }
             self.has_batch_dim = False
         return self
 
     def apply_slice_to_batch_dim(self: Cache, batch_slice: Slice | SliceInput) -> Cache:
         """A cache of some of the sequences; of one and without a batch dimension, for an int.
 
-        What has a first dimension of 1 while others have more is the same for every sequence.
+        What has a first dimension of 1 while others have more is the same for every sequence. Of
+        what an expert was sent, the rows of those sequences are taken.
 
         Raises:
             InputError: without a batch dimension, or if the sequences cannot be told apart.
@@ -125,7 +136,7 @@ class CachedActivations(Mapping[str, Tensor]):
             raise InputError(
                 wanted="a cache with a batch dimension", got="one without", remedy="slice before removing it"
             )
-        sizes = {tensor.shape[:1] for tensor in self.cache_dict.values()}
+        sizes = {tensor.shape[:1] for name, tensor in self.cache_dict.items() if expert_of(name) is None}
         if len(sizes - {torch.Size([1])}) > 1 or torch.Size() in sizes:
             raise InputError(
                 wanted="activations of one batch",
@@ -134,13 +145,30 @@ class CachedActivations(Mapping[str, Tensor]):
             )
         batch = max((size[0] for size in sizes), default=0)
 
-        def sliced(tensor: Tensor) -> Tensor:
+        def sliced(name: str, tensor: Tensor) -> Tensor:
+            routed = self._routed(name)
+            if routed is not None:
+                return tensor[routed.rows(sequences=chosen)]
             if len(tensor) == batch:
                 return chosen.apply(tensor)
             return tensor[0] if chosen.mode == "int" else tensor
 
-        tensors = {name: sliced(tensor) for name, tensor in self.cache_dict.items()}
+        tensors = {name: sliced(name, tensor) for name, tensor in self.cache_dict.items()}
         return type(self)(tensors, self.model, has_batch_dim=chosen.mode != "int")
+
+    def _routed(self, name: str) -> Routed | None:
+        """Which tokens the rows of an expert's activations are of; None for other activations."""
+        expert = expert_of(name)
+        if expert is None:
+            return None
+        if expert[0] not in self.cache_dict:
+            raise MissingActivation(
+                wanted=f"{expert[0]}, which says of which tokens the rows of {name} are",
+                got="a cache without it",
+                remedy="cache it too",
+            )
+        indices = self.cache_dict[expert[0]]
+        return Routed(indices if self.has_batch_dim else indices[None], expert[1])
 
     def _full_name(self, key: object) -> str:
         if isinstance(key, str) and key in self.cache_dict:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from unweave.core.errors import InputError, MissingActivation
 from unweave.core.sites import attn_site, block_site, norm_site
 from unweave.core.slices import Slice, SliceInput, as_slice
 from unweave.model.cached import CachedActivations
+from unweave.model.neurons import neuron_labels, neurons_of
+from unweave.model.norm import NoNorm, Norm
 from unweave.model.reading import Reading, require_directions, require_sum
 
 AnySlice = Slice | SliceInput
 Stack = Tensor | tuple[Tensor, list[str]]
 
-CENTRED = ("LN", "LNPre")
+# What a layer's output goes through before it is added to the stream, where there is such a norm.
+POST_NORMS = {"attn": "ln1_post", "mlp": "ln2_post"}
 
 
 class Components(CachedActivations):
@@ -40,12 +43,13 @@ class Components(CachedActivations):
     def compute_head_results(self) -> None:
         """Put each head's own output, `hook_result` `[batch, pos, head, d_model]`, into this cache.
 
-        Computed from `hook_z`; what was cached stays. A layer's attn_out is their sum plus `b_O`.
+        Computed from `hook_z`; what was cached stays. A layer's attn_out is their sum plus `b_O`,
+        through the norm after it and times the multiplier, where a config has these.
         """
         for layer in range(self._up_to(None)):
             name = attn_site(layer, "result")
             if name not in self.cache_dict:
-                self.cache_dict[name] = self._head_rows(layer, Slice()).movedim(0, -2)
+                self.cache_dict[name] = self._head_results(layer, Slice()).movedim(0, -2)
 
     def stack_head_results(
         self,
@@ -56,6 +60,9 @@ class Components(CachedActivations):
         apply_ln: bool = False,
     ) -> Stack:
         """What each head before `layer` wrote: `[layer*head, *batch_and_pos, d_model]`, "L0H0" first.
+
+        That is its `hook_result`, through the norm after attention (with the scale that this had in
+        the run) and times the multiplier, where a config has these. TransformerLens leaves both out.
 
         Args:
             return_labels: return (stack, labels).
@@ -81,14 +88,19 @@ class Components(CachedActivations):
     ) -> Tensor:
         """What each neuron of one layer wrote: `[*batch_and_pos, neuron, d_model]`.
 
+        A mixture of experts has those of every expert, one expert after the other; each wrote as
+        much as the router weighs it, and nothing for tokens that were not sent there.
+
         Args:
+            neuron_slice: which neurons, of each expert where there are several; there an int keeps
+                the dimension.
             project_output_onto: `[d_model]` or `[d_model, n_outputs]`: its products with that instead,
                 `[*batch_and_pos, neuron]` or `[..., n_outputs]`, without making the whole.
         """
         neurons = as_slice(neuron_slice)
         reading = self._reading(0, directions=project_output_onto)
         rows = self._neuron_rows(self._inside(layer), Slice.unwrap(neurons), as_slice(pos_slice), reading)
-        if neurons.mode == "int":
+        if neurons.mode == "int" and len(rows) == 1:
             return rows[0]
         single = project_output_onto is not None and project_output_onto.ndim == 1
         return rows.movedim(0, -1 if single else -2)
@@ -105,12 +117,14 @@ class Components(CachedActivations):
     ) -> Stack:
         """What each neuron before `layer` wrote: `[layer*neuron, *batch_and_pos, d_model]`, "L0N0" first.
 
+        Of a mixture of experts the first is "L0E0N0"; see `get_neuron_results`.
+
         That is large. With `project_output_onto`, `[d_model]` or `[d_model, n_outputs]`, products
         with it take the place of d_model (or drop it), and the whole is never made, with a norm or
         without.
 
         Args:
-            neuron_slice: which neurons, the same in every layer.
+            neuron_slice: which neurons, the same in every layer; of each expert, where there are some.
             return_labels: return (stack, labels).
             incl_remainder: a last row, "remainder", is the rest of the residual stream.
             apply_ln: see `apply_ln_to_stack`.
@@ -123,8 +137,7 @@ class Components(CachedActivations):
         reading = self._reading(upto, apply_ln=apply_ln, pos_slice=where, directions=project_output_onto)
         rows = [self._neuron_rows(at, neurons, where, reading) for at in range(upto)]
         stack = torch.cat(rows) if rows else reading.of(self._stream(0, False, where)[None])[:0]
-        numbers = [neurons.indices(self._w_out(at).shape[0]) for at in range(upto)]
-        labels = [f"L{at}N{neuron}" for at in range(upto) for neuron in numbers[at]]
+        labels = [label for at in range(upto) for label in self._neuron_labels(at, neurons)]
         return self._labelled(stack, labels, upto, reading, where, incl_remainder, return_labels)
 
     def _labelled(
@@ -143,49 +156,78 @@ class Components(CachedActivations):
             labels = [*labels, "remainder"]
         return (stack, labels) if return_labels else stack
 
-    def _head_rows(self, layer: int, pos_slice: Slice) -> Tensor:
-        """`[head, *batch_and_pos, d_model]`."""
+    def _head_results(self, layer: int, pos_slice: Slice) -> Tensor:
+        """`hook_result`, `[head, *batch_and_pos, d_model]`."""
         if ("result", layer) in self:
-            rows = pos_slice.apply(self["result", layer], -3).movedim(-2, 0)
-        else:
-            w_o = self._opened().blocks[layer].get_submodule("attn").get_parameter("W_O")
-            rows = torch.einsum("...he,hed->h...d", pos_slice.apply(self["z", layer], -3), w_o)
+            return pos_slice.apply(self["result", layer], -3).movedim(-2, 0)
+        w_o = self._opened().blocks[layer].get_submodule("attn").get_parameter("W_O")
+        return torch.einsum("...he,hed->h...d", pos_slice.apply(self["z", layer], -3), w_o)
+
+    def _head_rows(self, layer: int, pos_slice: Slice) -> Tensor:
+        """What each head writes, `[head, *batch_and_pos, d_model]`."""
+        rows = self._after(layer, "attn", pos_slice).of(self._head_results(layer, pos_slice))
         if ("attn_out", layer) in self:
-            written = pos_slice.apply(self["attn_out", layer], -2) - self._bias(layer, "attn", "b_O")
+            written = pos_slice.apply(self["attn_out", layer], -2) - self._written_bias(
+                layer, "attn", pos_slice
+            )
             require_sum(rows, written, f"heads and b_O of layer {layer}", "output of its attention")
         return rows
 
     def _neuron_rows(self, layer: int, neurons: Slice, pos_slice: Slice, reading: Reading) -> Tensor:
-        """`[neuron, *batch_and_pos, ...]`, as `reading` sees them."""
-        w_out = self._w_out(layer)
-        post = pos_slice.apply(self["post", layer], -2)
+        """What each neuron writes, `[neuron, *batch_and_pos, ...]`, as `reading` sees it."""
+        after = self._after(layer, "mlp", pos_slice)
+        parts = neurons_of(self, self._opened().blocks[layer], layer, pos_slice)
         if neurons.mode == "identity" and ("mlp_out", layer) in self:
-            made = post @ w_out + self._bias(layer, "mlp", "b_out")
+            whole = sum(
+                (part.factors @ part.vectors for part in parts), start=torch.zeros(()).to(parts[0].vectors)
+            )
+            made = after.of(whole) + self._written_bias(layer, "mlp", pos_slice)
             written = pos_slice.apply(self["mlp_out", layer], -2)
             require_sum(made[None], written, f"neurons and b_out of layer {layer}", "output of its MLP")
-        return reading.of_products(neurons.apply(post, -1), neurons.apply(w_out, 0))
+        picked = [
+            after.through(neurons.apply(part.factors, -1), neurons.apply(part.vectors, 0)) for part in parts
+        ]
+        return torch.cat([reading.of_products(*part) for part in picked])
 
-    def _w_out(self, layer: int) -> Tensor:
-        mlp = getattr(self._opened().blocks[layer], "mlp", None)
-        weight = getattr(mlp, "W_out", None)
-        if not isinstance(weight, Tensor):
-            raise InputError(
-                wanted=f"neurons with one output weight W_out in layer {layer}",
-                got="no MLP" if mlp is None else type(mlp).__name__,
-                remedy="decompose without neurons",
-            )
-        return weight
+    def _neuron_labels(self, layer: int, neurons: Slice) -> list[str]:
+        return neuron_labels(self._opened().blocks[layer], layer, neurons)
 
-    def _bias(self, layer: int, part: str, name: str) -> Tensor:
-        bias = getattr(self._opened().blocks[layer].get_submodule(part), name, None)
-        # Some models have none.
-        return bias if isinstance(bias, Tensor) else self._opened().W_U.new_zeros(())
+    def _after(self, layer: int, part: str, pos_slice: Slice) -> Reading:
+        """How what a layer's "attn" or "mlp" sums up goes into the stream: a norm, a multiplier, or as it is.
+
+        The norm's scale is that of the run, so that parts still sum.
+        """
+        model = self._opened()
+        norm, times = self._post_norm(layer, part), model.cfg.residual_multiplier
+        factor = None if times == 1.0 else model.W_U.new_tensor(times)
+        if norm is None:
+            return Reading(weight=factor)
+        scale = self[norm_site(POST_NORMS[part], "scale", layer)]
+        weight = norm.w if factor is None else factor if norm.w is None else norm.w * factor
+        return Reading(norm.centres, weight, pos_slice.apply(scale, -2))
+
+    def _written_bias(self, layer: int, part: str, pos_slice: Slice) -> Tensor:
+        """What a layer's "attn" or "mlp" writes that is no head's or neuron's, `[..., d_model]`."""
+        model = self._opened()
+        bias = getattr(model.blocks[layer].get_submodule(part), {"attn": "b_O", "mlp": "b_out"}[part], None)
+        # A mixture of experts has none.
+        bias = bias if isinstance(bias, Tensor) else model.W_U.new_zeros(model.cfg.d_model)
+        bias, norm = self._after(layer, part, pos_slice).of(bias), self._post_norm(layer, part)
+        if norm is None or norm.b is None:
+            return bias
+        return bias + norm.b * model.cfg.residual_multiplier
+
+    def _post_norm(self, layer: int, part: str) -> Norm | None:
+        norm = getattr(self._opened().blocks[layer], POST_NORMS[part], None)
+        return norm if isinstance(norm, Norm) else None
 
     def _stream(self, layer: int, mlp_input: bool, pos_slice: Slice) -> Tensor:
         """The residual stream that is the input to this layer, `[*batch_and_pos, d_model]`."""
         before = [block_site(layer, "resid_pre")] if layer < self._layer_count() else []
         after = [block_site(layer - 1, "resid_post")] if layer else []
-        names = [block_site(layer, "resid_mid")] if mlp_input else before + after
+        # Where attention and MLP are parallel, both read the same.
+        middle = mlp_input and not self._opened().cfg.parallel_attn_mlp
+        names = [block_site(layer, "resid_mid")] if middle else before + after
         for name in names:
             if name in self.cache_dict:
                 return pos_slice.apply(self.cache_dict[name], -2)
@@ -208,21 +250,22 @@ class Components(CachedActivations):
         cfg = self._opened().cfg
         if directions is not None:
             require_directions(directions, cfg.d_model)
-        if not apply_ln or cfg.normalization_type is None:
+        norm = self._norm(layer, mlp_input)
+        if not apply_ln or isinstance(norm, NoNorm):
             return Reading(directions=directions)
         final = layer == cfg.n_layers
         name = "ln_final" if final else "ln2" if mlp_input else "ln1"
         scale = as_slice(pos_slice).apply(self[norm_site(name, "scale", None if final else layer)], -2)
         if self.has_batch_dim:
             scale = as_slice(batch_slice).apply(scale, 0)
-        weight = getattr(self._norm(layer, mlp_input), "w", None)
-        return Reading(cfg.normalization_type in CENTRED, weight, scale, directions)
+        return Reading(norm.centres, norm.w, scale, directions)
 
-    def _norm(self, layer: int, mlp_input: bool) -> nn.Module:
+    def _norm(self, layer: int, mlp_input: bool) -> Norm | NoNorm:
         model = self._opened()
-        if layer == model.cfg.n_layers:
-            return model.ln_final
-        return model.blocks[layer].get_submodule("ln2" if mlp_input else "ln1")
+        final = layer == model.cfg.n_layers
+        norm = model.ln_final if final else model.blocks[layer].get_submodule("ln2" if mlp_input else "ln1")
+        assert isinstance(norm, Norm | NoNorm)
+        return norm
 
     def _up_to(self, layer: int | None) -> int:
         n_layers = self._layer_count()

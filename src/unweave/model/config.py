@@ -26,7 +26,12 @@ POSITIONS = (
     "relative_positional_bias",
 )
 INIT_MODES = ("gpt2", "xavier_uniform", "xavier_normal", "kaiming_uniform", "kaiming_normal", "muP")
-DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
+DTYPES = {
+    "float32": torch.float32,
+    "float64": torch.float64,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
 
 
 @dataclass
@@ -53,7 +58,7 @@ class HookedTransformerConfig:
             other modes a factor (the gain), -1.0 means 1.
         seed: of the initial weights; None draws from torch's global state.
         device: where the parameters live, by name or as torch's; None means the CPU.
-        dtype: "float32", "float64", "bfloat16" or the torch dtype.
+        dtype: "float32", "float64", "bfloat16", "float16" or the torch dtype.
         n_key_value_heads: grouped-query attention: so many heads' keys and values, shared.
         ungroup_grouped_query_attention: `hook_k` and `hook_v` have `n_heads` heads all the same.
         gated_mlp: `act(x @ W_gate) * (x @ W_in)` inside the MLP.

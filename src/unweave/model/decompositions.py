@@ -9,8 +9,9 @@ from torch import Tensor
 
 from unweave.core.errors import InputError, MissingActivation
 from unweave.core.slices import Slice, as_slice
-from unweave.model.components import CENTRED, AnySlice, Components, Stack
-from unweave.model.reading import Reading, require_sum
+from unweave.model.components import AnySlice, Components, Stack
+from unweave.model.norm import NoNorm
+from unweave.model.reading import require_sum
 
 Mode = Literal["all", "mlp", "attn"]
 TokenIds = int | Tensor | str
@@ -48,11 +49,13 @@ class Decompositions(Components):
         """
         upto, where = self._up_to(layer), as_slice(pos_slice)
         self._require_mlp(upto, mlp_input)
+        if incl_mid:
+            self._require_mid()
         stages: dict[str, Tensor] = {}
         for at in range(upto + 1):
             final = at == self._layer_count()
             stages["final_post" if final else f"{at}_pre"] = self._stream(at, False, where)
-            if (incl_mid and at < upto) or (mlp_input and at == upto):
+            if (incl_mid and at < upto) or (self._after_attention(mlp_input) and at == upto):
                 stages[f"{at}_mid"] = self._stream(at, True, where)
         stack = torch.stack(list(stages.values()))
         if apply_ln:
@@ -72,10 +75,12 @@ class Decompositions(Components):
     ) -> Stack:
         """What embeddings, attention and MLPs wrote before `layer`: `[part, *batch_and_pos, d_model]`.
 
-        The parts are "embed", "pos_embed" (where it is added), "0_attn_out", "0_mlp_out", …
+        The parts are "embed", "pos_embed" (where it is added), "token_type_embed" (where there are
+        types), "0_attn_out", "0_mlp_out", …
 
         Args:
-            mlp_input: the input to the MLP of `layer` is meant, so its attn_out is a part too.
+            mlp_input: the input to the MLP of `layer` is meant, so its attn_out is a part too, unless
+                the two are parallel.
             mode: "attn" or "mlp" leave the outputs of the other out.
             apply_ln: see `apply_ln_to_stack`.
             return_labels: return (stack, labels).
@@ -90,7 +95,7 @@ class Decompositions(Components):
         sites = ("attn_out",) if self._opened().cfg.attn_only else ("attn_out", "mlp_out")
         wanted = [site for site in sites if mode in ("all", site.removesuffix("_out"))]
         names = [(site, at) for at in range(upto) for site in wanted]
-        names += [("attn_out", upto)] if mlp_input and "attn_out" in wanted else []
+        names += [("attn_out", upto)] if self._after_attention(mlp_input) and "attn_out" in wanted else []
         parts = self._embeddings(where) if incl_embeds else {}
         parts |= {f"{at}_{site}": where.apply(self[site, at], -2) for site, at in names}
         if not parts:
@@ -119,10 +124,12 @@ class Decompositions(Components):
         """The residual stream before `layer` as heads, neurons, embeddings and biases.
 
         `[part, *batch_and_pos, d_model]`: heads ("L0H0"), then neurons ("L0N0"), then "embed",
-        "pos_embed" (where it is added) and "bias", the sum of every `b_O` and `b_out`.
+        "pos_embed" and "token_type_embed" (where they are added) and "bias": the sum of every `b_O`
+        and `b_out`, through the norms and multipliers that what is written passes.
 
         Args:
-            mlp_input: the input to the MLP of `layer` is meant, so its heads are parts too.
+            mlp_input: the input to the MLP of `layer` is meant, so its heads are parts too, unless the
+                two are parallel.
             expand_neurons: False keeps each MLP whole ("0_mlp_out"), its bias included.
             apply_ln: see `apply_ln_to_stack`.
             return_labels: return (stack, labels).
@@ -139,7 +146,8 @@ class Decompositions(Components):
         whole = self._stream(upto, mlp_input, where)
         stacks: list[Tensor] = []
         labels: list[str] = []
-        for at in range(upto + mlp_input):
+        with_heads = range(upto + self._after_attention(mlp_input))
+        for at in with_heads:
             heads = self._head_rows(at, where)
             stacks.append(reading.of(heads))
             labels += [f"L{at}H{head}" for head in range(len(heads))]
@@ -147,13 +155,13 @@ class Decompositions(Components):
         for at in range(0 if self._opened().cfg.attn_only else upto):
             if neurons:
                 rows = self._neuron_rows(at, Slice(), where, reading)
-                labels += [f"L{at}N{neuron}" for neuron in range(len(rows))]
+                labels += self._neuron_labels(at, Slice())
             else:
                 rows = reading.of(where.apply(self["mlp_out", at], -2)[None])
                 labels.append(f"{at}_mlp_out")
             stacks.append(rows)
-        biases = [self._bias(at, "attn", "b_O") for at in range(upto + mlp_input)]
-        biases += [self._bias(at, "mlp", "b_out") for at in range(upto if neurons else 0)]
+        biases = [self._written_bias(at, "attn", where) for at in with_heads]
+        biases += [self._written_bias(at, "mlp", where) for at in range(upto if neurons else 0)]
         rest = self._embeddings(where)
         rest["bias"] = torch.zeros_like(whole) + sum(biases, whole.new_zeros(()))
         labels += list(rest)
@@ -219,7 +227,8 @@ class Decompositions(Components):
         """Each part's direct share of the logit of `tokens`: `[part, *batch_and_pos]`.
 
         Shares of a whole decomposition sum to the logit, before any soft-cap, less what is no
-        part's: `b_U`, and `b @ W_U` for the bias `b` of the final norm. (Elhage et al., 2021,
+        part's: `b_U`, and `b @ W_U` for the bias `b` of the final norm, all of them times
+        `logit_multiplier`. (Elhage et al., 2021,
         "A Mathematical Framework for Transformer Circuits".)
 
         Args:
@@ -244,7 +253,9 @@ class Decompositions(Components):
                     remedy="name as many of the one as of the other",
                 )
             directions = directions - self._token_directions(wrong, stack)
-        return (stack * directions).sum(-1)
+        shares = (stack * directions).sum(-1)
+        times = self._opened().cfg.logit_multiplier
+        return shares if times == 1.0 else shares * times
 
     def _token_ids(self, tokens: TokenIds) -> Tensor:
         if isinstance(tokens, str):
@@ -276,21 +287,15 @@ class Decompositions(Components):
         return w_u[:, ids].movedim(0, -1)
 
     def _normalised(self, stack: Tensor, layer: int, mlp_input: bool) -> Tensor:
-        # The module itself would run its hooks.
-        cfg, norm = self._opened().cfg, self._norm(layer, mlp_input)
-        if cfg.normalization_type is None:
-            return stack
-        centred = cfg.normalization_type in CENTRED
-        x = stack - stack.mean(-1, keepdim=True) if centred else stack
-        scale = (x.pow(2).mean(-1, keepdim=True) + cfg.eps).sqrt()
-        bias = getattr(norm, "b", None)
-        read = Reading(weight=getattr(norm, "w", None)).of(x / scale)
-        return read + bias if isinstance(bias, Tensor) else read
+        norm = self._norm(layer, mlp_input)
+        return stack if isinstance(norm, NoNorm) else norm.quiet(stack)
 
     def _embeddings(self, pos_slice: Slice) -> dict[str, Tensor]:
         names = ["embed"]
         if self._opened().cfg.positional_embedding_type in ADDED_POSITIONS:
             names.append("pos_embed")
+        if self._opened().cfg.n_token_types:
+            names.append("token_type_embed")
         missing = [name for name in names if name not in self]
         if missing:
             raise MissingActivation(
@@ -307,3 +312,22 @@ class Decompositions(Components):
                 got=f"layer {layer}, the unembedding",
                 remedy="name a layer below n_layers",
             )
+        if mlp_input and self._opened().cfg.attn_only:
+            raise InputError(
+                wanted="a layer whose MLP is meant by mlp_input",
+                got="a model of attention alone",
+                remedy="leave mlp_input out",
+            )
+
+    def _require_mid(self) -> None:
+        cfg = self._opened().cfg
+        if cfg.attn_only or cfg.parallel_attn_mlp:
+            raise InputError(
+                wanted="a model whose MLPs read what attention wrote, for incl_mid",
+                got="attention alone" if cfg.attn_only else "attention and MLPs that are parallel",
+                remedy="leave incl_mid out: there is no resid_mid",
+            )
+
+    def _after_attention(self, mlp_input: bool) -> bool:
+        """Whether the input that is meant has this layer's own attention in it."""
+        return mlp_input and not self._opened().cfg.parallel_attn_mlp

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from unweave.core.hooks import HookPoint
+from unweave.core.routed import Routed
 from unweave.model.activations import activation
 from unweave.model.config import HookedTransformerConfig
 from unweave.model.linear import linear
@@ -28,6 +29,12 @@ class Expert(nn.Module):
         self.W_gate = nn.Parameter(torch.empty(cfg.d_model, cfg.d_mlp))
         self.act_fn = activation(cfg.act_fn)
         self.hook_gate, self.hook_pre, self.hook_post = HookPoint(), HookPoint(), HookPoint()
+
+    def tell(self, routed: Routed) -> None:
+        """Say, to whoever reads here, of which tokens the rows are."""
+        for point in (self.hook_gate, self.hook_pre, self.hook_post):
+            if point.active:
+                point.routed = routed
 
     def forward(self, x: Float[Tensor, "routed d_model"]) -> Float[Tensor, "routed d_model"]:
         """This expert's output, before the router's weight."""
@@ -58,12 +65,20 @@ class MoE(nn.Module):
         # Routing is a choice: bf16's ties would make it depend on the order of experts.
         exact = x.dtype if x.dtype == torch.float64 else torch.float32
         odds = self.hook_expert_weights(linear(x, self.W_gate, None).to(exact).softmax(-1))
-        weights, indices = odds.topk(self.chosen, -1)
-        if self.normalise:
-            weights = weights / weights.sum(-1, keepdim=True)
-        indices, weights = self.hook_expert_indices(indices).flatten(0, 1), weights.to(x.dtype).flatten(0, 1)
+        weights, indices = self.weights_of(odds)
+        chosen = self.hook_expert_indices(indices)
+        indices, weights = chosen.flatten(0, 1), weights.to(x.dtype).flatten(0, 1)
         rows, out = x.flatten(0, 1), torch.zeros_like(x).flatten(0, 1)
         for number, expert in enumerate(self.experts):
+            assert isinstance(expert, Expert)
+            expert.tell(Routed(chosen, number))
             place, row = torch.where(indices.t() == number)
             out = out.index_add(0, row, expert(rows[row]) * weights[row, place, None])
         return out.view_as(x)
+
+    def weights_of(
+        self, odds: Float[Tensor, "*batch_and_pos expert"]
+    ) -> tuple[Float[Tensor, "*batch_and_pos chosen"], Int[Tensor, "*batch_and_pos chosen"]]:
+        """The largest few of the router's softmax, as experts are weighted by them, and whose they are."""
+        weights, indices = odds.topk(self.chosen, -1)
+        return weights / weights.sum(-1, keepdim=True) if self.normalise else weights, indices

@@ -21,6 +21,7 @@ LOSS_ROWS = {"cpu": 512, "cuda": 16_384}
 
 def attention_kernel(device: str, n_pos: int) -> Kernel:
     """The kernel for attention over `n_pos` positions, under the autocast that is in force."""
-    if torch.is_autocast_enabled(device) and n_pos <= EXPLICIT_UP_TO_BF16.get(device, 0):
+    # The limit first: of a device that no one computes on, such as "meta", torch knows no autocast.
+    if n_pos <= EXPLICIT_UP_TO_BF16.get(device, 0) and torch.is_autocast_enabled(device):
         return "explicit"
     return "fused"

@@ -87,7 +87,11 @@ class LayerNormPre(Norm):
 
 
 class RMSNorm(Norm):
-    """Normalise, then `* w`: neither centred nor shifted. (Zhang and Sennrich, 2019, arXiv:1910.07467.)"""
+    """Normalise, then `* w`: neither centred nor shifted. (Zhang and Sennrich, 2019, arXiv:1910.07467.)
+
+    Of queries and keys `[batch, pos, head, d_head]`, `hook_scale` is `[batch, pos, head, 1]`, where
+    TransformerLens flattens the first three dimensions.
+    """
 
     centres, weighted = False, True
 

@@ -43,11 +43,14 @@ class Reading:
             factors: `[*batch_and_pos, parts]`, such as the activations of neurons.
             vectors: `[parts, d_model]`, such as what each neuron writes.
         """
-        read = self._unscaled(vectors)
-        factors = factors if self.scale is None else factors / self.scale
+        factors, read = self.through(factors, vectors)
         by_part = factors.movedim(-1, 0)
         aligned = read.reshape(len(read), *[1] * (by_part.ndim - 1), *read.shape[1:])
         return (by_part if read.ndim == 1 else by_part[..., None]) * aligned
+
+    def through(self, factors: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """Factors and vectors whose products are what `of` makes of the products of these."""
+        return factors if self.scale is None else factors / self.scale, self._unscaled(vectors)
 
     def _unscaled(self, x: Tensor) -> Tensor:
         x = x - x.mean(-1, keepdim=True) if self.centred else x

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import copy
 from typing import cast
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from unweave.core.errors import HookError
 from unweave.core.hooks import HookPoint
 from unweave.model.config import HookedTransformerConfig
+from unweave.model.norm import NoNorm, Norm
 
 Residual = Float[Tensor, "batch pos d_model"]
 Split = Float[Tensor, "batch pos head d_model"]
@@ -36,7 +36,7 @@ class SplitInputs:
         """Whether anyone reads or edits one of them."""
         return any(point.active for point in self.points)
 
-    def __call__(self, resid: Residual, norm: nn.Module) -> list[Residual | Split]:
+    def __call__(self, resid: Residual, norm: Norm | NoNorm) -> list[Residual | Split]:
         """What queries, keys and values read, normed."""
         edited = any(hook.edits for point in _points(norm) for hook in point.fwd_hooks)
         shared = self.attn_in(_once_a_head(resid, self.cfg.n_heads)) if self.attn_in.active else None
@@ -78,20 +78,19 @@ class SplitInputs:
         return grouped.mean(3)
 
 
-def _each_head(norm: nn.Module, x: Split) -> Split:
+def _each_head(norm: Norm | NoNorm, x: Split) -> Split:
     return torch.stack([norm(head) for head in x.unbind(2)], 2)
 
 
-def _beside(norm: nn.Module, x: Split, resid: Residual, whole: Residual) -> Split:
+def _beside(norm: Norm | NoNorm, x: Split, resid: Residual, whole: Residual) -> Split:
     """The norm of `x`, of which `whole`, the norm of `resid`, is a part.
 
     A gradient with respect to what the norm's hooks saw is then that of every head together.
     """
-    quiet = _without_hooks(norm)
-    normed = quiet(x.flatten(1, 2)).unflatten(1, x.shape[1:3])
+    normed = norm.quiet(x.flatten(1, 2)).unflatten(1, x.shape[1:3])
     if not any(point.active for point in _points(norm)):
         return normed
-    return whole[:, :, None] + (normed - quiet(resid)[:, :, None])
+    return whole[:, :, None] + (normed - norm.quiet(resid)[:, :, None])
 
 
 def _once_a_head(resid: Residual, heads: int) -> Split:
@@ -99,13 +98,5 @@ def _once_a_head(resid: Residual, heads: int) -> Split:
     return resid[:, :, None].repeat(1, 1, heads, 1)
 
 
-def _points(norm: nn.Module) -> list[HookPoint]:
+def _points(norm: Norm | NoNorm) -> list[HookPoint]:
     return [module for module in norm.modules() if isinstance(module, HookPoint)]
-
-
-def _without_hooks(norm: nn.Module) -> nn.Module:
-    """The same norm, with the same weights, and points of its own at which nobody stands."""
-    twin = copy.copy(norm)
-    # Set in the twin alone: the copy shares the dict with the original.
-    twin.__dict__["_modules"] = {name: HookPoint() for name, _ in norm.named_children()}
-    return twin
