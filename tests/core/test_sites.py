@@ -39,6 +39,8 @@ TRANSFORMER_LENS = [
     (("k6",), "blocks.6.attn.hook_k"),
     (("pre5",), "blocks.5.mlp.hook_pre"),
     (("scale4ln1",), "blocks.4.ln1.hook_scale"),
+    (("scale", 4, "ln2_post"), "blocks.4.ln2_post.hook_scale"),
+    (("normalized_resid_post", 1), "blocks.1.hook_normalized_resid_post"),
     (("hook_embed",), "hook_embed"),
     (("blocks.0.attn.hook_q",), "blocks.0.attn.hook_q"),
 ]
@@ -67,8 +69,14 @@ def test_the_parts_spell_the_names():
         (("patern", 0), "wanted the name of a site; got 'patern'; nearest: pattern"),
         (("q",), "wanted a layer for the site 'q'; got none; write (\"q\", 0)"),
         (("attn",), "wanted a layer for the site 'attn'; got none; write (\"attn\", 0)"),
-        (("scale", 4), "wanted 'ln1' or 'ln2' for the site 'scale'; got none; write (\"scale\", 0, \"ln1\")"),
-        (("scale", 4, "ln3"), "wanted 'ln1' or 'ln2' for the site 'scale'; got 'ln3'"),
+        (
+            ("scale", 4),
+            "wanted 'ln1' or 'ln2' or 'ln1_post' or 'ln2_post' for the site 'scale'; got none; write (\"scale\", 0, \"ln1\")",
+        ),
+        (
+            ("scale", 4, "ln3"),
+            "wanted 'ln1' or 'ln2' or 'ln1_post' or 'ln2_post' for the site 'scale'; got 'ln3'",
+        ),
         (("k", 6, "mlp"), "wanted 'attn' for the site 'k'; got 'mlp'; write (\"k\", 0, \"attn\")"),
         (("resid_pre", 6, "attn"), "wanted no layer type for the site 'resid_pre'; got 'attn'"),
         (("embed", 3), "wanted the name 'embed' alone, for hook_embed; got layer 3"),

@@ -24,6 +24,10 @@ ACTIVATIONS = {
     "gelu_new": gelu_tanh,
     "gelu_fast": gelu_tanh,
     "gelu_pytorch_tanh": gelu_tanh,
+    "quick_gelu": lambda x: x / (1 + torch.exp(-1.702 * x)),
+    "relu2": lambda x: x**2 * (x > 0),
+    "tanh": lambda x: 1 - 2 / (torch.exp(2 * x) + 1),
+    "sigmoid": lambda x: 1 / (1 + torch.exp(-x)),
     "solu": solu,
     "solu_ln": solu,
 }
@@ -56,7 +60,10 @@ def run_reference(
     for layer in range(config["n_layers"]):
         x = block(config, weights, x, acts, layer, attended)
     last = {"LN": "RMS", "LNPre": "RMSPre"}[config["normalization_type"]] if config["final_rms"] else None
-    final = norm({**config, "normalization_type": last} if last else config, weights, x, acts, "ln_final.")
+    last_config = {**config, "normalization_type": last} if last else config
+    # A stream that is normed after every addition is not normed again.
+    post = config["norm_position"] == "stream"
+    final = x if post else norm(last_config, weights, x, acts, "ln_final.")
     acts["unembed.hook_in"] = final
     w_u = weights["embed.W_E"].T if config["tie_word_embeddings"] else weights["unembed.W_U"]
     logits = acts["unembed.hook_out"] = final @ w_u + weights.get("unembed.b_U", torch.zeros(w_u.shape[1]))
@@ -107,9 +114,10 @@ def block(
     for site in ("attn_in", "q_input", "k_input", "v_input"):
         heads = config["n_heads"] if site in ("attn_in", "q_input") else groups
         acts[f"{at}hook_{site}"] = torch.stack([x] * heads, 2)
-    normed = norm(config, weights, x, acts, at + "ln1.")
+    place = config["norm_position"]
+    normed = norm(config, weights, x, acts, at + "ln1.") if place == "before" else x
     out = attention(config, weights, normed, acts, layer, attended)
-    after = config["use_normalization_before_and_after"]
+    after = config["use_normalization_before_and_after"] or place == "after"
     kept = {"LNPre": "LN", "RMSPre": "RMS"}.get(config["normalization_type"], config["normalization_type"])
     weighted = {**config, "normalization_type": kept}
     out = norm(weighted, weights, out, acts, at + "ln1_post.") if after else out
@@ -121,7 +129,14 @@ def block(
     if not config["parallel_attn_mlp"]:
         acts[at + "hook_resid_mid"] = mid
     acts[at + "hook_mlp_in"] = mid
-    mlp_out = mlp(config, weights, norm(config, weights, mid, acts, at + "ln2."), acts, at + "mlp.")
+    if place == "stream":
+        mid = norm(config, weights, mid, acts, at + "ln1.")
+        mlp_out = mlp(config, weights, mid, acts, at + "mlp.") * config["residual_multiplier"]
+        acts[at + "hook_mlp_out"], acts[at + "hook_resid_post"] = mlp_out, mid + mlp_out
+        acts[at + "hook_normalized_resid_post"] = norm(config, weights, mid + mlp_out, acts, at + "ln2.")
+        return acts[at + "hook_normalized_resid_post"]
+    read = norm(config, weights, mid, acts, at + "ln2.") if place == "before" else mid
+    mlp_out = mlp(config, weights, read, acts, at + "mlp.")
     mlp_out = norm(weighted, weights, mlp_out, acts, at + "ln2_post.") if after else mlp_out
     acts[at + "hook_mlp_out"] = mlp_out = mlp_out * config["residual_multiplier"]
     acts[at + "hook_resid_post"] = x + out + mlp_out
@@ -135,9 +150,10 @@ def mlp(config: dict, weights: dict[str, Tensor], x: Tensor, acts: dict[str, Ten
     b_in = weights.get(at + "b_in", torch.zeros(config["d_mlp"], dtype=torch.float64))
     b_out = weights.get(at + "b_out", torch.zeros(config["d_model"], dtype=torch.float64))
     if config["gated_mlp"]:
-        acts[at + "hook_pre"] = x @ weights[at + "W_gate"]
-        acts[at + "hook_pre_linear"] = x @ weights[at + "W_in"]
-        post = act(acts[at + "hook_pre"]) * acts[at + "hook_pre_linear"] + b_in
+        early = config["gate_biases"]
+        acts[at + "hook_pre"] = x @ weights[at + "W_gate"] + (weights[at + "b_gate"] if early else 0)
+        acts[at + "hook_pre_linear"] = x @ weights[at + "W_in"] + (b_in if early else 0)
+        post = act(acts[at + "hook_pre"]) * acts[at + "hook_pre_linear"] + (0 if early else b_in)
     else:
         acts[at + "hook_pre"] = x @ weights[at + "W_in"] + b_in
         post = act(acts[at + "hook_pre"])
@@ -196,6 +212,8 @@ def attention(
     groups = config["n_key_value_heads"] if grouped else config["n_heads"]
     with_positions = x + acts["hook_pos_embed"] if kind == "shortformer" else x
     made: dict[str, list[Tensor]] = {}
+    turned = kind == "rotary" and (config["rotary_layers"] is None or config["rotary_layers"][layer])
+    most = math.inf if config["clip_qkv"] is None else config["clip_qkv"]
 
     def project(name: str, head: int) -> Tensor:
         own = "_" if grouped and name != "Q" else ""
@@ -204,14 +222,31 @@ def attention(
         out = read @ weights[f"{at}{own}W_{name}"][head] + (0 if bias is None else bias[head])
         made.setdefault(name.lower(), []).append(out)
         if name != "V" and config["use_qk_norm"]:
-            scale = torch.sqrt((out**2).sum(-1, keepdim=True) / d_head + config["eps"])
-            made.setdefault(f"{name.lower()}_norm.scale", []).append(scale)
-            made.setdefault(f"{name.lower()}_norm.normalized", []).append(out / scale)
-            out = out / scale * weights[f"{at}{name.lower()}_norm.w"]
-        if name != "V" and kind == "rotary":
+            out = qk_normed(name, head, out)
+        out = torch.where(out > most, most, torch.where(out < -most, -most, out))
+        if name != "V" and turned:
             out = rotated(config, out, layer, counted(attended))
             made.setdefault(f"rot_{name.lower()}", []).append(out)
         return out
+
+    def qk_normed(name: str, head: int, out: Tensor) -> Tensor:
+        part, scope = f"{name.lower()}_norm", config["qk_norm_scope"]
+        together, heads = scope == "all_heads", config["n_heads"] if name == "Q" else groups
+        own = "_" if grouped and name != "Q" else ""
+        numbers = out
+        if together:
+            bias = weights.get(f"{at}{own}b_{name}", torch.zeros(heads, d_head))
+            every = [with_positions @ weights[f"{at}{own}W_{name}"][h] + bias[h] for h in range(heads)]
+            numbers = torch.cat(every, -1)
+        mean = numbers.sum(-1, keepdim=True) / numbers.shape[-1] if config["qk_norm_type"] == "LN" else 0
+        square = ((numbers - mean) ** 2).sum(-1, keepdim=True) / numbers.shape[-1]
+        scale = torch.sqrt(square + config["eps"])
+        if not together or head == 0:
+            made.setdefault(f"{part}.scale", []).append(scale)
+        made.setdefault(f"{part}.normalized", []).append((out - mean) / scale)
+        w, b = weights[f"{at}{part}.w"], weights.get(f"{at}{part}.b")
+        w, b = (w, b) if scope == "head" else (w[head], None if b is None else b[head])
+        return (out - mean) / scale * w + (0 if b is None else b)
 
     keys = [(project("K", group), project("V", group)) for group in range(groups)]
     scale = config["attn_scale"] if config["use_attn_scale"] else 1
@@ -279,6 +314,8 @@ def yarn_here(config: dict, local: bool) -> bool:
 
 
 def stretched(config: dict, speed: float, base: float, pair: int, local: bool) -> float:
+    if config["use_NTK_by_parts_rope"] and local and config["rotary_scaling_local"] is False:
+        return speed
     if config["use_NTK_by_parts_rope"]:
         low, high = config["NTK_by_parts_low_freq_factor"], config["NTK_by_parts_high_freq_factor"]
         wavelength = 2 * math.pi / speed
@@ -301,7 +338,8 @@ def stretched(config: dict, speed: float, base: float, pair: int, local: bool) -
         ramp = (pair - low) / (high - low if high != low else 0.001)
         ramp = min(max(ramp, 0), 1)
         return speed * (1 - ramp) + speed / config["yarn_factor"] * ramp
-    return speed / (1 if local else config["rotary_scaling_factor"])
+    spared = local and not config["rotary_scaling_local"]
+    return speed / (1 if spared else config["rotary_scaling_factor"])
 
 
 def alibi(head: int, n_heads: int, n_pos: int) -> Tensor:

@@ -446,3 +446,52 @@ def test_without_mlps_there_are_no_neurons():
     with pytest.raises(InputError, match="wanted neurons in layer 0; got no MLP"):
         cache.stack_neuron_results(1)
     assert cache.decompose_resid(mode="mlp", return_labels=True)[1] == ["embed"]
+
+
+def test_where_outputs_are_normed_their_norms_outputs_sum():
+    model, logits, cache = run(norm_position="after", normalization_type="RMS", **POSITIONS)
+    parts, labels = cache.decompose_resid(return_labels=True)
+    assert labels[:3] == ["embed", "pos_embed", "0_attn_out"]
+    assert_equal_to(1e-12, parts.sum(0), cache["resid_post", -1])
+    shares = cache.logit_attrs(parts, small_tokens())
+    wanted = logits.gather(-1, small_tokens()[..., None])[..., 0] - model.b_U[small_tokens()]
+    assert_equal_to(1e-10, shares.sum(0), wanted)
+    # Attention reads the stream as it is.
+    assert torch.equal(cache.apply_ln_to_stack(parts, 1), parts)
+    assert_equal_to(1e-12, cache.get_full_resid_decomposition().sum(0), cache["resid_post", -1])
+    with pytest.raises(InputError, match="a model with a norm or a multiplier in between"):
+        model.accumulated_bias(1)
+
+
+def test_where_the_stream_is_normed_nothing_is_a_part_of_it():
+    model, _, cache = run(norm_position="stream", **POSITIONS)
+    stages, labels = cache.accumulated_resid(incl_mid=True, return_labels=True)
+    assert labels[-1] == "final_post"
+    assert_equal_to(0, stages[-1], cache["normalized_resid_post", -1])
+    assert_equal_to(0, stages[2], cache["normalized_resid_post", 0])
+    norm = model.blocks[1].ln1
+    assert_equal_to(
+        1e-12,
+        cache.apply_ln_to_stack(cache["resid_mid", 1][None], 1, mlp_input=True)[0] + norm.b,
+        cache["resid_post", 1] - cache["mlp_out", 1],
+    )
+    heads = cache.stack_head_results()
+    for refused in (
+        cache.decompose_resid,
+        cache.get_full_resid_decomposition,
+        lambda: cache.logit_attrs(heads, 0),
+        lambda: cache.stack_head_results(incl_remainder=True),
+    ):
+        with as_users_run(), pytest.raises(InputError) as raised:
+            refused()
+        assert str(raised.value) == (
+            "wanted a residual stream that layers add to; got norm_position='stream', by which it is normed "
+            "after every addition; read the stream itself, by cache.accumulated_resid()"
+        )
+
+
+def test_a_final_rms_norm_does_not_centre():
+    model, logits, cache = run(final_rms=True, **POSITIONS)
+    shares = cache.logit_attrs(cache.decompose_resid(), small_tokens())
+    wanted = logits.gather(-1, small_tokens()[..., None])[..., 0] - model.b_U[small_tokens()]
+    assert_equal_to(1e-10, shares.sum(0), wanted)

@@ -135,6 +135,71 @@ ALONE = [
         {"attention_dir": "backward"},
         "wanted attention_dir to be one of 'causal', 'bidirectional'; got 'backward'; set",
     ),
+    (
+        {"gate_biases": True},
+        "wanted gate_biases left out, or gated_mlp=True with it; got gate_biases=True al",
+    ),
+    (
+        {**FEATURES["experts"], "gate_biases": True},
+        "wanted gate_biases left out, or num_experts=None with it",
+    ),
+    ({"clip_qkv": 0}, "wanted a finite number above 0 for clip_qkv; got 0; set clip_qkv"),
+    (
+        {"qk_norm_type": "LN"},
+        "wanted qk_norm_type left out, or use_qk_norm=True with it; got qk_norm_type='LN'",
+    ),
+    (
+        {"qk_norm_scope": "all"},
+        "wanted qk_norm_scope to be one of 'head', 'each_head', 'all_heads'; got 'all'; set",
+    ),
+    (
+        {"norm_position": "post"},
+        "wanted norm_position to be one of 'before', 'after', 'stream'; got 'post'; set",
+    ),
+    (
+        {"norm_position": "after", "normalization_type": None},
+        "wanted norm_position left out, or a normalization_type with it; got norm_position='after' alone; set",
+    ),
+    (
+        {"norm_position": "after", "use_normalization_before_and_after": True},
+        "wanted use_normalization_before_and_after=False with norm_position='after'; got use_normalization_be",
+    ),
+    (
+        {"norm_position": "stream", "parallel_attn_mlp": True},
+        "wanted parallel_attn_mlp=False with norm_position='stream'; got parallel_attn_mlp=True; set both",
+    ),
+    (
+        {"norm_position": "stream", "attn_only": True},
+        "wanted attn_only=False with norm_position='stream'; got",
+    ),
+    (
+        {"norm_position": "stream", "final_rms": True},
+        "wanted final_rms=False with norm_position='stream'; got",
+    ),
+    (
+        {"rotary_layers": [True, True]},
+        "wanted rotary_layers left out, or positional_embedding_type='rotary' wi",
+    ),
+    (
+        {**FEATURES["rotary"], "rotary_layers": [True]},
+        "wanted one of True and False for each of 2 layers in rotary_layers; got 1; set both",
+    ),
+    (
+        {**FEATURES["rotary"], "rotary_layers": [1, 0]},
+        "wanted each of rotary_layers to be one of True, False; got 1; set",
+    ),
+    (
+        {**FEATURES["rotary, two bases"], "rotary_scaling_local": True},
+        "wanted rotary_scaling_local left out, or rotary positions that are stretched with it; got",
+    ),
+    (
+        {**FEATURES["rotary"], "rotary_scaling_factor": 2.0, "rotary_scaling_local": True},
+        "wanted rotary_scaling_local left out, or 'local' among attn_types with it; got",
+    ),
+    (
+        {**FEATURES["rotary, yarn, global"], "rotary_scaling_local": True},
+        "wanted yarn_global_attn_only in place of rotary_scaling_local with use_yarn_rope; got both; set both",
+    ),
     ({"gated_mlp": 1}, "wanted gated_mlp to be one of True, False; got 1; set gated_mlp in"),
     (
         {"n_token_types": -1},

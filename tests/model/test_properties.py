@@ -35,7 +35,8 @@ def configs(draw: st.DrawFn, causal: bool = False) -> dict[str, Any]:
         "positional_embedding_type": kind,
         "normalization_type": norm,
         "seed": draw(st.integers(0, 99)),
-        "use_qk_norm": draw(st.booleans()),
+        **draw(qk_norms()),
+        "clip_qkv": draw(st.sampled_from([None, None, 0.5])),
         "attn_scores_soft_cap": draw(st.sampled_from([-1.0, 2.0])),
         "output_logits_soft_cap": draw(st.sampled_from([-1.0, 2.0])),
         "residual_multiplier": draw(st.sampled_from([1.0, 0.5])),
@@ -47,35 +48,58 @@ def configs(draw: st.DrawFn, causal: bool = False) -> dict[str, Any]:
         ),
         "attention_dir": "causal" if causal else draw(st.sampled_from(["causal", "bidirectional"])),
         "n_key_value_heads": draw(st.sampled_from([None, 1, n_heads])),
-        "use_normalization_before_and_after": norm is not None and draw(st.booleans()),
         "dtype": "float64",
     }
+    if norm is not None:
+        fields |= draw(norm_positions())
     if draw(st.booleans()):
         kinds = st.lists(st.sampled_from(["local", "global"]), min_size=n_layers, max_size=n_layers)
         fields |= {"use_local_attn": True, "window_size": draw(st.integers(1, 4)), "attn_types": draw(kinds)}
     if kind == "rotary":
         fields |= {"rotary_dim": draw(st.sampled_from([2, 4])), "rotary_adjacent_pairs": draw(st.booleans())}
+        rotated = st.lists(st.booleans(), min_size=n_layers, max_size=n_layers)
+        fields |= {"rotary_layers": draw(st.one_of(st.none(), rotated))}
     if kind == "relative_positional_bias":
         fields |= {"relative_attention_num_buckets": 4, "relative_attention_max_distance": 4}
-    return fields | draw(mlps())
+    stream = fields.get("norm_position") == "stream"
+    return fields | draw(mlps().filter(lambda mlp: not (stream and (mlp.keys() & ALONE))))
+
+
+# What has no meaning where the stream itself is normed.
+ALONE = {"attn_only", "parallel_attn_mlp"}
+
+
+def qk_norms() -> st.SearchStrategy[dict[str, Any]]:
+    scopes = st.sampled_from(["head", "each_head", "all_heads"])
+    kinds = st.sampled_from(["RMS", "LN"])
+    some = {"use_qk_norm": st.just(True), "qk_norm_type": kinds, "qk_norm_scope": scopes}
+    return st.one_of(st.just({}), st.fixed_dictionaries(some))
+
+
+def norm_positions() -> st.SearchStrategy[dict[str, Any]]:
+    places = [{}, {"use_normalization_before_and_after": True}, {"norm_position": "after"}]
+    return st.sampled_from([*places, {"norm_position": "stream"}])
 
 
 def mlps() -> st.SearchStrategy[dict[str, Any]]:
-    parallel = st.booleans()
-    act_fn = st.sampled_from(["relu", "gelu", "silu", "gelu_new", "solu"])
+    act_fn = st.sampled_from(["relu", "gelu", "silu", "gelu_new", "solu", "relu2", "quick_gelu"])
     return st.one_of(
         st.just({"attn_only": True}),
-        st.fixed_dictionaries({"parallel_attn_mlp": parallel, "act_fn": act_fn, "gated_mlp": st.booleans()}),
+        st.fixed_dictionaries({"act_fn": act_fn, "gated_mlp": st.booleans()}),
+        st.fixed_dictionaries(
+            {"act_fn": act_fn, "gated_mlp": st.just(True), "gate_biases": st.booleans()},
+            optional={"parallel_attn_mlp": st.just(True)},
+        ),
         st.fixed_dictionaries(
             {
-                "parallel_attn_mlp": parallel,
                 "act_fn": act_fn,
                 "gated_mlp": st.just(True),
                 "num_experts": st.just(3),
                 "experts_per_token": st.integers(1, 3),
                 "d_mlp": st.just(5),
                 "norm_topk_prob": st.booleans(),
-            }
+            },
+            optional={"parallel_attn_mlp": st.just(True)},
         ),
     )
 

@@ -21,7 +21,7 @@ STEPS = (
     "fold_value_biases",
     "refactor_factored_attn_matrices",
 )
-FOLD, WRITING, UNEMBED, _, REFACTOR = STEPS
+FOLD, WRITING, UNEMBED, VALUES, REFACTOR = STEPS
 ROTARY = {"positional_embedding_type": "rotary"}
 EXPERTS = {"num_experts": 4, "experts_per_token": 2, "gated_mlp": True, "act_fn": "silu", "d_mlp": 6}
 BIASES = ["b_Q", "b_K", "b_V", "b_O", "b_in", "b_out", "b_U"]
@@ -36,7 +36,13 @@ FEATURES: list[tuple[dict[str, Any], set[str]]] = [
     ({"without_biases": BIASES}, set()),
     ({"without_biases": ["b_K"]}, set()),
     ({"tie_word_embeddings": True}, set()),
+    ({"gated_mlp": True, "act_fn": "silu", "gate_biases": True}, set()),
     ({"use_qk_norm": True}, {REFACTOR}),
+    ({"use_qk_norm": True, "qk_norm_type": "LN", "qk_norm_scope": "each_head"}, {REFACTOR}),
+    ({"use_qk_norm": True, "qk_norm_scope": "all_heads"}, {REFACTOR}),
+    ({"clip_qkv": 0.5}, {VALUES, REFACTOR}),
+    ({"norm_position": "after"}, {FOLD, WRITING}),
+    ({"norm_position": "stream"}, {FOLD, WRITING}),
     ({"rotary_dim": 4, **ROTARY}, {REFACTOR}),
     ({"use_normalization_before_and_after": True}, set()),
     ({"final_rms": True}, {WRITING}),

@@ -45,6 +45,6 @@ def on_route(
         seen[:] = [tensor.clone()]
 
     def recompute(tensor: Tensor, /, *, hook: HookPoint) -> Tensor:
-        return block.attn.project(quiet_norm(block.ln1, edit(seen.pop())), route.upper())
+        return block.attn.project(quiet_norm(block.attention_norm, edit(seen.pop())), route.upper())
 
     return [(block_site(layer, "resid_pre"), remember), (attn_site(layer, route), recompute)]

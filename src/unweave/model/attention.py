@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from unweave.core.hooks import HookPoint
 from unweave.model.biases import add_bias
 from unweave.model.config import HookedTransformerConfig
+from unweave.model.head_norm import make_head_norm
 from unweave.model.kernels import attention_kernel
 from unweave.model.linear import linear
-from unweave.model.norm import RMSNorm
 from unweave.model.rotary import Rotary
 from unweave.model.run import Run
 from unweave.model.score_bias import RelativePositionBias, alibi_bias
@@ -54,12 +54,11 @@ class Attention(nn.Module):
         self.hook_attn_scores, self.hook_pattern = HookPoint(), HookPoint()
         self.hook_z = HookPoint()
         self.hook_result = HookPoint(on_demand=not cfg.use_attn_result)
-        # Of single heads, the same weights for all (Henry et al., 2020, arXiv:2010.04245).
         self.q_norm, self.k_norm = (
-            (RMSNorm(cfg, cfg.d_head), RMSNorm(cfg, cfg.d_head)) if cfg.use_qk_norm else (None, None)
+            make_head_norm(cfg, self.own_heads(name)[0]) if cfg.use_qk_norm else None for name in "QK"
         )
         self.rotary = None
-        if cfg.positional_embedding_type == "rotary":
+        if cfg.layer_is_rotated(layer):
             self.rotary = Rotary.of_layer(cfg, layer)
             self.hook_rot_q, self.hook_rot_k = HookPoint(), HookPoint()
         elif cfg.positional_embedding_type == "relative_positional_bias" and layer == 0:
@@ -95,6 +94,9 @@ class Attention(nn.Module):
         v = self.hook_v(self.project(value_input, "V"))
         if self.q_norm is not None and self.k_norm is not None:
             q, k = self.q_norm(q), self.k_norm(k)
+        if self.cfg.clip_qkv is not None:
+            most = float(self.cfg.clip_qkv)
+            q, k, v = q.clamp(-most, most), k.clamp(-most, most), v.clamp(-most, most)
         entry = run.entry(self.layer)
         if entry is not None:
             k, v = entry.append(k, v)

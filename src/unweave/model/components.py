@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from unweave.core.errors import InputError, MissingActivation
-from unweave.core.sites import attn_site, block_site, norm_site
+from unweave.core.sites import attn_site, block_site
 from unweave.core.slices import Slice, SliceInput, as_slice
 from unweave.model.cached import CachedActivations
 from unweave.model.neurons import neuron_labels, neurons_of
-from unweave.model.norm import NoNorm, Norm
+from unweave.model.norm import Norm
 from unweave.model.reading import Reading, require_directions, require_sum
 
 AnySlice = Slice | SliceInput
@@ -151,6 +151,7 @@ class Components(CachedActivations):
         return_labels: bool,
     ) -> Stack:
         if incl_remainder:
+            self._require_additive()
             whole = reading.of(self._stream(layer, False, pos_slice)[None])
             stack = torch.cat([stack, whole - stack.sum(0)])
             labels = [*labels, "remainder"]
@@ -224,7 +225,9 @@ class Components(CachedActivations):
     def _stream(self, layer: int, mlp_input: bool, pos_slice: Slice) -> Tensor:
         """The residual stream that is the input to this layer, `[*batch_and_pos, d_model]`."""
         before = [block_site(layer, "resid_pre")] if layer < self._layer_count() else []
-        after = [block_site(layer - 1, "resid_post")] if layer else []
+        post_norm = self._opened().cfg.norm_position == "stream"
+        written = "normalized_resid_post" if post_norm else "resid_post"
+        after = [block_site(layer - 1, written)] if layer else []
         # Where attention and MLP are parallel, both read the same.
         middle = mlp_input and not self._opened().cfg.parallel_attn_mlp
         names = [block_site(layer, "resid_mid")] if middle else before + after
@@ -250,22 +253,32 @@ class Components(CachedActivations):
         cfg = self._opened().cfg
         if directions is not None:
             require_directions(directions, cfg.d_model)
-        norm = self._norm(layer, mlp_input)
-        if not apply_ln or isinstance(norm, NoNorm):
+        name, norm = self._norm(layer, mlp_input)
+        if not apply_ln or norm is None:
             return Reading(directions=directions)
-        final = layer == cfg.n_layers
-        name = "ln_final" if final else "ln2" if mlp_input else "ln1"
-        scale = as_slice(pos_slice).apply(self[norm_site(name, "scale", None if final else layer)], -2)
+        scale = as_slice(pos_slice).apply(self[f"{name}.hook_scale"], -2)
         if self.has_batch_dim:
             scale = as_slice(batch_slice).apply(scale, 0)
         return Reading(norm.centres, norm.w, scale, directions)
 
-    def _norm(self, layer: int, mlp_input: bool) -> Norm | NoNorm:
+    def _norm(self, layer: int, mlp_input: bool) -> tuple[str, Norm | None]:
+        """The norm through which this layer reads the residual stream, if there is one, and its name."""
         model = self._opened()
-        final = layer == model.cfg.n_layers
-        norm = model.ln_final if final else model.blocks[layer].get_submodule("ln2" if mlp_input else "ln1")
-        assert isinstance(norm, Norm | NoNorm)
-        return norm
+        # A stream that is normed after every addition is read by attention as it is.
+        first, second = ("", "ln1") if model.cfg.norm_position == "stream" else ("ln1", "ln2")
+        part = second if mlp_input else first
+        name = "ln_final" if layer == model.cfg.n_layers else f"blocks.{layer}.{part}"
+        norm = model.get_submodule(name) if part else None
+        return name, norm if isinstance(norm, Norm) else None
+
+    def _require_additive(self) -> None:
+        """Raise InputError where a norm comes after every addition, so that no part stays what it was."""
+        if self._opened().cfg.norm_position == "stream":
+            raise InputError(
+                wanted="a residual stream that layers add to",
+                got="norm_position='stream', by which it is normed after every addition",
+                remedy="read the stream itself, by cache.accumulated_resid()",
+            )
 
     def _up_to(self, layer: int | None) -> int:
         n_layers = self._layer_count()

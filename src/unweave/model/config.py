@@ -16,6 +16,7 @@ from unweave.model.activations import Activation
 from unweave.model.config_needs import check_needs
 
 NORMS = ("LN", "LNPre", "RMS", "RMSPre", None)
+NORM_POSITIONS = ("before", "after", "stream")
 POSITIONS = (
     "none",
     "standard",
@@ -61,7 +62,8 @@ class HookedTransformerConfig:
         dtype: "float32", "float64", "bfloat16", "float16" or the torch dtype.
         n_key_value_heads: grouped-query attention: so many heads' keys and values, shared.
         ungroup_grouped_query_attention: `hook_k` and `hook_v` have `n_heads` heads all the same.
-        gated_mlp: `act(x @ W_gate) * (x @ W_in)` inside the MLP.
+        gated_mlp: `act(x @ W_gate) * (x @ W_in) + b_in` inside the MLP.
+        gate_biases: `act(x @ W_gate + b_gate) * (x @ W_in + b_in)` instead (LLaMA's `mlp_bias`).
         parallel_attn_mlp: attention and MLP both read resid_pre; there is no resid_mid.
         num_experts, experts_per_token, norm_topk_prob: a mixture of gated MLPs, how many of them a
             token goes to, and whether the weights of those are made to sum to one.
@@ -71,8 +73,18 @@ class HookedTransformerConfig:
             A bidirectional window reaches as far to the right.
         attn_scores_soft_cap, output_logits_soft_cap: `cap * tanh(x / cap)` of scores or logits;
             -1.0 means none.
-        use_qk_norm: an RMS norm with weights on each head's queries and keys.
-        use_normalization_before_and_after: a norm also on what attention and MLP give.
+        clip_qkv: queries, keys and values are clamped to [-clip_qkv, clip_qkv], after any norm of
+            theirs and before rotary positions; None: they are not.
+        use_qk_norm: a norm with weights on queries and keys, in front of rotary positions.
+        qk_norm_type: "RMS", or "LN", which centres and has a bias.
+        qk_norm_scope: "head": over each head, with one set of weights for all; "each_head": over
+            each head, with its own weights; "all_heads": over all heads together, each number
+            with its own weight.
+        norm_position: "before": what attention and MLP read is normed. "after": what they give is
+            normed, by `ln1_post` and `ln2_post`, and they read the stream as it is (OLMo 2).
+            "stream": the stream is normed after each of them has added to it, and there is no
+            final norm (the transformer of 2017, BERT, OPT-350m); see `block.PostNormBlock`.
+        use_normalization_before_and_after: norms before, and those of "after" too.
         final_rms: the last norm is an RMS norm.
         post_embedding_ln: a LayerNorm on token embeddings.
         embedding_scale: token embeddings are multiplied by it.
@@ -84,7 +96,11 @@ class HookedTransformerConfig:
         rotary_dim: how many of a head's dimensions are rotated; None means `d_head`.
         rotary_base, rotary_base_local: of the wavelengths, and that of layers of type "local".
         rotary_adjacent_pairs: rotate dimensions 2i and 2i + 1 together (GPT-J), not i and i + half.
-        rotary_scaling_factor: positions of "global" layers are divided by it.
+        rotary_layers: one of True and False a layer: whether its queries and keys are rotated;
+            None: all are. A layer that is not rotated has no `hook_rot_q` and `hook_rot_k`.
+        rotary_scaling_factor: positions are divided by it.
+        rotary_scaling_local: whether layers of type "local" are stretched like the others; None: as
+            in TransformerLens, where `rotary_scaling_factor` spares them, and the other ways do not.
         use_NTK_by_parts_rope: Llama 3's stretch of long wavelengths, by `NTK_by_parts_factor`,
             `NTK_by_parts_low_freq_factor`, `NTK_by_parts_high_freq_factor`, `NTK_original_ctx_len`.
         use_yarn_rope: YaRN (Peng et al., 2023, arXiv:2309.00071), by the `yarn_...` fields.
@@ -123,6 +139,7 @@ class HookedTransformerConfig:
     n_key_value_heads: int | None = None
     ungroup_grouped_query_attention: bool = False
     gated_mlp: bool = False
+    gate_biases: bool = False
     parallel_attn_mlp: bool = False
     num_experts: int | None = None
     experts_per_token: int | None = None
@@ -135,7 +152,11 @@ class HookedTransformerConfig:
     attn_types: Sequence[str] | None = None
     attn_scores_soft_cap: int | float = -1.0
     output_logits_soft_cap: int | float = -1.0
+    clip_qkv: int | float | None = None
     use_qk_norm: bool = False
+    qk_norm_type: str = "RMS"
+    qk_norm_scope: str = "head"
+    norm_position: str = "before"
     use_normalization_before_and_after: bool = False
     final_rms: bool = False
     post_embedding_ln: bool = False
@@ -149,7 +170,9 @@ class HookedTransformerConfig:
     rotary_base: int | float = 10_000
     rotary_base_local: int | float | None = None
     rotary_adjacent_pairs: bool = False
+    rotary_layers: Sequence[bool] | None = None
     rotary_scaling_factor: int | float = 1.0
+    rotary_scaling_local: bool | None = None
     use_NTK_by_parts_rope: bool = False
     NTK_by_parts_factor: int | float = 8.0
     NTK_by_parts_low_freq_factor: int | float = 1.0
@@ -175,7 +198,7 @@ class HookedTransformerConfig:
         if isinstance(self.dtype, torch.dtype):
             fill(self, "dtype", str(self.dtype).removeprefix("torch."))
         # Tuples, since an element assigned in a list would not be checked.
-        for name in ("attn_types", "without_biases"):
+        for name in ("attn_types", "without_biases", "rotary_layers"):
             if isinstance(getattr(self, name), list):
                 fill(self, name, tuple(getattr(self, name)))
         if self.n_heads == -1 and _positive(self.d_head) and _positive(self.d_model):
@@ -235,6 +258,11 @@ class HookedTransformerConfig:
         """`dtype` as torch knows it."""
         return DTYPES[str(self.dtype)]
 
+    def layer_is_rotated(self, layer: int) -> bool:
+        """Whether this layer's queries and keys are turned by their positions."""
+        rotary = self.positional_embedding_type == "rotary"
+        return rotary and (self.rotary_layers is None or self.rotary_layers[layer])
+
     def layer_is_local(self, layer: int) -> bool:
         """Whether this layer's attention sees a window only."""
         return self.use_local_attn and self.attn_types is not None and self.attn_types[layer] == "local"
@@ -243,9 +271,11 @@ class HookedTransformerConfig:
         checks.check_sizes(self)
         checks.check_mlp(self)
         checks.require_choice("normalization_type", self.normalization_type, NORMS)
+        checks.require_choice("norm_position", self.norm_position, NORM_POSITIONS)
         checks.require_choice("positional_embedding_type", self.positional_embedding_type, POSITIONS)
         checks.require_choice("init_mode", self.init_mode, INIT_MODES)
         checks.require_choice("dtype", self.dtype, tuple(DTYPES))
+        checks.check_norms(self)
         checks.check_numbers(self)
         checks.check_device(self)
         checks.check_attention(self)

@@ -19,6 +19,7 @@ FLAGS = (
     *SWITCHES,
     "attn_only",
     "gated_mlp",
+    "gate_biases",
     "parallel_attn_mlp",
     "use_attn_scale",
     "scale_attn_by_inverse_layer_idx",
@@ -65,6 +66,7 @@ def check_numbers(cfg: Any) -> None:
     scales += ["yarn_beta_fast", "yarn_beta_slow", "yarn_original_max_position_embeddings"]
     scales += ["attn_scale"] * bool(cfg.use_attn_scale)
     scales += ["rotary_base_local"] * (cfg.rotary_base_local is not None)
+    scales += ["clip_qkv"] * (cfg.clip_qkv is not None)
     for name in scales:
         require_number(name, getattr(cfg, name), "a finite number above 0", lambda value: value > 0)
     for name in ("attn_scores_soft_cap", "output_logits_soft_cap"):
@@ -74,6 +76,20 @@ def check_numbers(cfg: Any) -> None:
         require_number(name, getattr(cfg, name), "a finite number other than 0", lambda value: value != 0)
     if cfg.seed is not None and (not isinstance(cfg.seed, int) or isinstance(cfg.seed, bool)):
         raise InputError(wanted="a whole number or None for seed", got=repr(cfg.seed), remedy="set seed")
+
+
+def check_norms(cfg: Any) -> None:
+    """Norms of queries and keys that are known, and one place for those of the residual stream."""
+    require_choice("qk_norm_type", cfg.qk_norm_type, ("RMS", "LN"))
+    require_choice("qk_norm_scope", cfg.qk_norm_scope, ("head", "each_head", "all_heads"))
+    if cfg.norm_position == "before":
+        return
+    refused = ["use_normalization_before_and_after"]
+    # A stream that is normed by turns has no parallel parts, and nothing left to norm at the end.
+    refused += ["parallel_attn_mlp", "attn_only", "final_rms"] * (cfg.norm_position == "stream")
+    for name in refused:
+        if getattr(cfg, name):
+            refuse(f"{name}=False with norm_position={cfg.norm_position!r}", f"{name}=True", quoted=False)
 
 
 def check_mlp(cfg: Any) -> None:
@@ -120,6 +136,15 @@ def check_positions(cfg: Any) -> None:
         if sum(stretched) > 1:
             kinds = "rotary_scaling_factor, use_NTK_by_parts_rope and use_yarn_rope"
             refuse(f"at most one of {kinds}", f"{sum(stretched)}", quoted=False)
+        if cfg.rotary_layers is not None:
+            if len(cfg.rotary_layers) != cfg.n_layers:
+                wanted = f"one of True and False for each of {cfg.n_layers} layers in rotary_layers"
+                refuse(wanted, f"{len(cfg.rotary_layers)}", quoted=False)
+            for rotated in cfg.rotary_layers:
+                require_choice("each of rotary_layers", rotated, (True, False))
+        require_choice("rotary_scaling_local", cfg.rotary_scaling_local, (True, False, None))
+        if cfg.use_yarn_rope and cfg.rotary_scaling_local is not None:
+            refuse("yarn_global_attn_only in place of rotary_scaling_local with use_yarn_rope", "both", False)
         if cfg.use_NTK_by_parts_rope and not (
             cfg.NTK_by_parts_low_freq_factor < cfg.NTK_by_parts_high_freq_factor
         ):

@@ -28,7 +28,9 @@ NEEDS = (
             "rotary_base",
             "rotary_base_local",
             "rotary_adjacent_pairs",
+            "rotary_layers",
             "rotary_scaling_factor",
+            "rotary_scaling_local",
             "use_NTK_by_parts_rope",
             "use_yarn_rope",
         ),
@@ -59,7 +61,12 @@ NEEDS = (
     Need(
         "'local' among attn_types",
         lambda cfg: cfg.use_local_attn and "local" in cfg.attn_types,
-        ("rotary_base_local", "yarn_global_attn_only"),
+        ("rotary_base_local", "rotary_scaling_local", "yarn_global_attn_only"),
+    ),
+    Need(
+        "rotary positions that are stretched",
+        lambda cfg: cfg.rotary_scaling_factor != 1.0 or cfg.use_NTK_by_parts_rope or cfg.use_yarn_rope,
+        ("rotary_scaling_local",),
     ),
     Need(
         "positional_embedding_type='relative_positional_bias'",
@@ -71,6 +78,9 @@ NEEDS = (
         lambda cfg: not cfg.attn_only,
         ("gated_mlp", "parallel_attn_mlp", "num_experts", "experts_per_token", "use_hook_mlp_in"),
     ),
+    Need("gated_mlp=True", lambda cfg: cfg.gated_mlp, ("gate_biases",)),
+    Need("num_experts=None", lambda cfg: cfg.num_experts is None, ("gate_biases",)),
+    Need("use_qk_norm=True", lambda cfg: cfg.use_qk_norm, ("qk_norm_type", "qk_norm_scope")),
     Need("num_experts", lambda cfg: cfg.num_experts is not None, ("norm_topk_prob",)),
     Need(
         "n_key_value_heads",
@@ -80,7 +90,7 @@ NEEDS = (
     Need(
         "a normalization_type",
         lambda cfg: cfg.normalization_type is not None,
-        ("use_normalization_before_and_after", "final_rms"),
+        ("use_normalization_before_and_after", "norm_position", "final_rms"),
     ),
     # RMS already ends in an RMS norm: the switch would change nothing.
     Need(

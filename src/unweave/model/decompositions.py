@@ -10,7 +10,6 @@ from torch import Tensor
 from unweave.core.errors import InputError, MissingActivation
 from unweave.core.slices import Slice, as_slice
 from unweave.model.components import AnySlice, Components, Stack
-from unweave.model.norm import NoNorm
 from unweave.model.reading import require_sum
 
 Mode = Literal["all", "mlp", "attn"]
@@ -88,6 +87,7 @@ class Decompositions(Components):
         Raises:
             InputError: if, with every kind of part, they don't sum to the residual stream.
         """
+        self._require_additive()
         if mode not in ("all", "mlp", "attn"):
             raise InputError(wanted="mode 'all', 'mlp' or 'attn'", got=repr(mode), remedy="write one of them")
         upto, where = self._up_to(layer), as_slice(pos_slice)
@@ -138,6 +138,7 @@ class Decompositions(Components):
         Raises:
             InputError: if the parts don't sum to the residual stream, read in the same way.
         """
+        self._require_additive()
         upto, where = self._up_to(layer), as_slice(pos_slice)
         self._require_mlp(upto, mlp_input)
         reading = self._reading(
@@ -241,6 +242,7 @@ class Decompositions(Components):
         Raises:
             InputError: for tokens outside the vocabulary or of another shape.
         """
+        self._require_additive()
         stack = self.apply_ln_to_stack(residual_stack, None, False, pos_slice, batch_slice, has_batch_dim)
         right = self._token_ids(tokens)
         directions = self._token_directions(right, stack)
@@ -287,8 +289,8 @@ class Decompositions(Components):
         return w_u[:, ids].movedim(0, -1)
 
     def _normalised(self, stack: Tensor, layer: int, mlp_input: bool) -> Tensor:
-        norm = self._norm(layer, mlp_input)
-        return stack if isinstance(norm, NoNorm) else norm.quiet(stack)
+        _, norm = self._norm(layer, mlp_input)
+        return stack if norm is None else norm.quiet(stack)
 
     def _embeddings(self, pos_slice: Slice) -> dict[str, Tensor]:
         names = ["embed"]

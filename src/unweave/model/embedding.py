@@ -12,7 +12,7 @@ from unweave.core.hooks import HookPoint
 from unweave.model.biases import add_bias
 from unweave.model.config import HookedTransformerConfig
 from unweave.model.linear import linear
-from unweave.model.norm import LayerNorm, make_norm
+from unweave.model.norm import LayerNorm, NoNorm, make_norm
 
 Residual = Float[Tensor, "batch pos d_model"]
 
@@ -84,7 +84,12 @@ def make_unembed(cfg: HookedTransformerConfig, embed: Embed) -> Unembed:
 
 
 def make_final_norm(cfg: HookedTransformerConfig) -> nn.Module:
-    """The norm before the unembedding: the config's, or an RMS norm in place of a LayerNorm."""
+    """The norm before the unembedding: the config's, or an RMS norm in place of a LayerNorm.
+
+    A stream that is normed after every addition has none.
+    """
+    if cfg.norm_position == "stream":
+        return NoNorm()
     if not cfg.final_rms:
         return make_norm(cfg)
     kind = {"LN": "RMS", "LNPre": "RMSPre"}[str(cfg.normalization_type)]

@@ -53,6 +53,7 @@ class MLP(nn.Module):
 class GatedMLP(nn.Module):
     """`(act(x @ W_gate) * (x @ W_in) + b_in) @ W_out + b_out` (Shazeer, 2020, arXiv:2002.05202).
 
+    With `gate_biases` it is `(act(x @ W_gate + b_gate) * (x @ W_in + b_in)) @ W_out + b_out`.
     `hook_pre` is what goes into the activation, `hook_pre_linear` what it is multiplied with and
     `hook_post` what comes out, bias included, each `[batch, pos, d_mlp]`.
     """
@@ -66,6 +67,7 @@ class GatedMLP(nn.Module):
         self.W_in = nn.Parameter(torch.empty(cfg.d_model, cfg.d_mlp))
         self.W_out = nn.Parameter(torch.empty(cfg.d_mlp, cfg.d_model))
         self.W_gate = nn.Parameter(torch.empty(cfg.d_model, cfg.d_mlp))
+        self.b_gate = nn.Parameter(torch.zeros(cfg.d_mlp)) if cfg.gate_biases else None
         add_bias(self, cfg, "b_in", (cfg.d_mlp,))
         add_bias(self, cfg, "b_out", (cfg.d_model,))
         self.act_fn = activation(cfg.act_fn)
@@ -73,8 +75,11 @@ class GatedMLP(nn.Module):
 
     def forward(self, x: Residual) -> Residual:
         """What this layer's MLP adds to the residual stream."""
-        gate = self.act_fn(self.hook_pre(linear(x, self.W_gate, None)))
-        post = gate * self.hook_pre_linear(linear(x, self.W_in, None)) + self.b_in
+        gate = self.act_fn(self.hook_pre(linear(x, self.W_gate, self.b_gate)))
+        if self.b_gate is None:
+            post = gate * self.hook_pre_linear(linear(x, self.W_in, None)) + self.b_in
+        else:
+            post = gate * self.hook_pre_linear(linear(x, self.W_in, self.b_in))
         return linear(self.hook_post(post), self.W_out, self.b_out)
 
 

@@ -37,21 +37,22 @@ class Rotary:
     def of_layer(cls, cfg: HookedTransformerConfig, layer: int) -> Rotary:
         """That of one layer of a model; layers with a window may have a base of their own.
 
-        As in TransformerLens, linear scaling spares local layers, Llama 3's does not, and YaRN
-        does if `yarn_global_attn_only`.
+        Unless `rotary_scaling_local` says otherwise, linear scaling spares local layers and
+        Llama 3's does not, as in TransformerLens; YaRN does if `yarn_global_attn_only`.
         """
         assert cfg.rotary_dim is not None
         local = cfg.layer_is_local(layer)
         base = cfg.rotary_base_local if local and cfg.rotary_base_local is not None else cfg.rotary_base
         stretch, factors, magnitude = None, (), 1.0
-        if cfg.use_NTK_by_parts_rope:
+        spared = local and cfg.rotary_scaling_local is False
+        if cfg.use_NTK_by_parts_rope and not spared:
             low, high = cfg.NTK_by_parts_low_freq_factor, cfg.NTK_by_parts_high_freq_factor
             stretch, factors = "llama3", (cfg.NTK_by_parts_factor, low, high, cfg.NTK_original_ctx_len)
         elif cfg.use_yarn_rope and not (local and cfg.yarn_global_attn_only):
             n_ctx = cfg.yarn_original_max_position_embeddings
             bounds = (cfg.yarn_beta_fast, cfg.yarn_beta_slow, n_ctx, float(cfg.yarn_truncate))
             stretch, factors, magnitude = "yarn", (cfg.yarn_factor, *bounds), cfg.yarn_attention_factor
-        elif cfg.rotary_scaling_factor != 1.0 and not local:
+        elif cfg.rotary_scaling_factor != 1.0 and (not local or cfg.rotary_scaling_local):
             stretch, factors = "linear", (cfg.rotary_scaling_factor,)
         numbers = tuple(float(factor) for factor in factors)
         return cls(cfg.rotary_dim, float(base), cfg.rotary_adjacent_pairs, stretch, numbers, float(magnitude))

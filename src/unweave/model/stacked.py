@@ -174,7 +174,7 @@ class StackedWeights(nn.Module):
                 got="a model in which there is none",
                 remedy="leave mlp_input out",
             )
-        changed = getattr(cfg, "use_normalization_before_and_after", False)
+        changed = getattr(cfg, "use_normalization_before_and_after", False) or cfg.norm_position != "before"
         if changed or getattr(cfg, "residual_multiplier", 1.0) != 1.0:
             raise InputError(
                 wanted="layers that add their biases to the residual stream as they are",

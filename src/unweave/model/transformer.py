@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from unweave.core.errors import InputError
 from unweave.core.hooks import HookedRootModule, HookPoint, NameFilter, excuse
 from unweave.model.attention import Attention
-from unweave.model.block import TransformerBlock
+from unweave.model.block import make_block
 from unweave.model.cache import ActivationCache
 from unweave.model.config import HookedTransformerConfig
 from unweave.model.embedding import Embed, TokenTypeEmbed, make_final_norm, make_unembed
@@ -69,7 +69,7 @@ class HookedTransformer(StackedWeights, HookedRootModule):
                 self.pos_embed, self.hook_pos_embed = pos_embed, HookPoint()
             if cfg.n_token_types:
                 self.token_type_embed, self.hook_token_type_embed = TokenTypeEmbed(cfg), HookPoint()
-            self.blocks = nn.ModuleList(TransformerBlock(cfg, layer) for layer in range(cfg.n_layers))
+            self.blocks = nn.ModuleList(make_block(cfg, layer) for layer in range(cfg.n_layers))
             self.ln_final = make_final_norm(cfg)
             self.unembed = make_unembed(cfg, self.embed)
             init_weights(self, cfg)

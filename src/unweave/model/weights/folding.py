@@ -46,6 +46,10 @@ def _mlp_readers(table: WeightTable, at: str) -> Iterator[Reader]:
     if f"{at}.W_gate" not in table:
         yield f"{at}.W_in", f"{at}.b_in"
         return
+    if f"{at}.b_gate" in table:
+        yield f"{at}.W_gate", f"{at}.b_gate"
+        yield f"{at}.W_in", f"{at}.b_in"
+        return
     # The gate multiplies, so that b_in is not added to the product with W_in but later.
     yield f"{at}.W_gate", None
     if f"{at}.W_in" in table:

@@ -33,6 +33,12 @@ REFUSALS = (
         lambda kind: kind not in ("LN", "LNPre"),
         "LayerNorms, which take the mean away",
     ),
+    *(
+        Refusal(
+            step, "norm_position", lambda place: place != "before", "norms that stand before what reads them"
+        )
+        for step in ("fold_ln", "center_writing_weights")
+    ),
     Refusal("center_writing_weights", "final_rms", bool, "a final LayerNorm, which takes the mean away"),
     Refusal(
         "center_unembed",

@@ -17,7 +17,7 @@ from unweave.model.transformer import HookedTransformer
 KNOWN = {
     *("W_E", "W_pos", "W_token_type", "W_U", "b_U"),
     *("W_Q", "b_Q", "W_K", "b_K", "W_V", "b_V", "W_O", "b_O", "rel_pos_bias.weight"),
-    *("W_in", "b_in", "W_gate", "W_out", "b_out"),
+    *("W_in", "b_in", "W_gate", "b_gate", "W_out", "b_out"),
     *("w", "b"),
 }
 
