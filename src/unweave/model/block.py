@@ -11,7 +11,7 @@ from unweave.core.hooks import HookPoint
 from unweave.model.attention import make_attention
 from unweave.model.config import HookedTransformerConfig
 from unweave.model.mlp import make_mlp
-from unweave.model.norm import NoNorm, make_norm
+from unweave.model.norm import NoNorm, Norm, make_norm
 from unweave.model.run import Run
 from unweave.model.split_inputs import SplitInputs
 
@@ -65,7 +65,7 @@ class TransformerBlock(nn.Module):
         return self.hook_resid_post(resid + self.mlp_out(resid))
 
     @property
-    def attention_norm(self) -> nn.Module:
+    def attention_norm(self) -> Norm | NoNorm:
         """The norm through which attention reads the residual stream."""
         return self.ln1
 
@@ -105,7 +105,7 @@ class PostNormBlock(TransformerBlock):
         self.hook_normalized_resid_post = HookPoint()
 
     @property
-    def attention_norm(self) -> nn.Module:
+    def attention_norm(self) -> Norm | NoNorm:
         """None: what comes in is normed."""
         return _NO_NORM
 
@@ -130,7 +130,7 @@ def make_block(cfg: HookedTransformerConfig, layer: int) -> TransformerBlock:
 _NO_NORM = NoNorm()
 
 
-def _first_norm(cfg: HookedTransformerConfig) -> nn.Module:
+def _first_norm(cfg: HookedTransformerConfig) -> Norm | NoNorm:
     return NoNorm() if cfg.norm_position == "after" else make_norm(cfg)
 
 

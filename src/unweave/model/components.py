@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from unweave.core.errors import InputError, MissingActivation
-from unweave.core.sites import attn_site, block_site
+from unweave.core.sites import attn_site, block_site, norm_site
 from unweave.core.slices import Slice, SliceInput, as_slice
 from unweave.model.cached import CachedActivations
 from unweave.model.neurons import neuron_labels, neurons_of
