@@ -1,6 +1,8 @@
-"""Every hook of TransformerLens 3.9.0 against ours, over the grid: `python -m bench.parity`.
+"""TransformerLens 3.9.0 against ours: `python -m bench.parity`.
 
-Exits with 1 if a tensor differs; with --complete, also if something is not yet compared.
+Every hook and the logits over the grid; every call of calls.py on a part of it, on weights as they are
+and processed; factored matrices; how weights begin. What it cannot run is compared with the tests'
+own implementation. Exits with 1 if a tensor differs; with --complete, also if something is not compared.
 """
 
 from __future__ import annotations
@@ -9,13 +11,17 @@ import argparse
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from safetensors.torch import load_file, save_file
 
+from bench.parity.beginnings import run_beginnings
+from bench.parity.called import run_calls, run_factored
 from bench.parity.compare import Finding, NotYet, compare, our_model
-from bench.parity.grid import CASES, Case
+from bench.parity.grid import CALLED, CASES, Case
+from bench.parity.referenced import run_referenced
 from bench.parity.weights import padding_mask, random_tokens, random_weights
 from bench.peers.channel import Worker
 from bench.peers.environment import PeerAbsent, peer_python
@@ -25,7 +31,7 @@ from bench.peers.environment import PeerAbsent, peer_python
 class Outcome:
     """What came of one case: findings, or the reason why there are none."""
 
-    case: Case
+    name: str
     findings: list[Finding] = field(default_factory=list)
     not_yet: str = ""
     peer_cannot: str = ""
@@ -36,12 +42,13 @@ class Outcome:
 
     @property
     def summary(self) -> str:
-        if self.not_yet or self.peer_cannot:
-            return f"not yet: {self.not_yet}" if self.not_yet else f"the peer cannot: {self.peer_cannot}"
+        if self.not_yet:
+            return f"not yet: {self.not_yet}"
         counts = Counter(finding.verdict for finding in self.findings)
         worst = max((f.error for f in self.findings if f.verdict != "differs"), default=0.0)
         told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
-        return f"{told}; largest error {worst:.0e}"
+        instead = f"; by the tests' own implementation, since: {self.peer_cannot}" if self.peer_cannot else ""
+        return f"{told}; largest error {worst:.0e}{instead}"
 
 
 def run_case(case: Case, worker: Worker, folder: Path) -> Outcome:
@@ -49,7 +56,7 @@ def run_case(case: Case, worker: Worker, folder: Path) -> Outcome:
     try:
         model = our_model(case.config)
     except NotYet as refused:
-        return Outcome(case, not_yet=str(refused))
+        return Outcome(case.name, not_yet=str(refused))
     weights = random_weights(model.state_dict())
     model.load_state_dict(weights)
     model.eval()
@@ -59,13 +66,13 @@ def run_case(case: Case, worker: Worker, folder: Path) -> Outcome:
     save_file({**weights, "tokens": tokens, **({} if mask is None else {"attention_mask": mask})}, inputs)
     reply = worker.ask(config=case.config, inputs=str(inputs), outputs=str(outputs))
     if "error" in reply and reply["error"].startswith("WeightsDiffer"):
-        return Outcome(case, [Finding("weights", "differs", reason=reply["error"])])
+        return Outcome(case.name, [Finding("weights", "differs", reason=reply["error"])])
     if "error" in reply:
-        return Outcome(case, peer_cannot=reply["error"])
+        return Outcome(case.name, run_referenced(case), peer_cannot=reply["error"])
     try:
-        return Outcome(case, compare(model, case.config, tokens, mask, load_file(outputs)))
+        return Outcome(case.name, compare(model, case.config, tokens, mask, load_file(outputs)))
     except NotYet as refused:
-        return Outcome(case, not_yet=str(refused))
+        return Outcome(case.name, not_yet=str(refused))
 
 
 def main() -> int:
@@ -80,16 +87,30 @@ def main() -> int:
     except PeerAbsent as absent:
         print(f"Not compared: {absent}", file=sys.stderr)
         return 2
-    with Worker(python, "bench.parity.tl_worker") as worker, tempfile.TemporaryDirectory() as folder:
+    with Worker(python, "bench.parity.tl_worker") as worker, tempfile.TemporaryDirectory() as name:
         outcomes: list[Outcome] = []
-        for case in (case for case in CASES if options.only in case.name):
-            outcomes.append(run_case(case, worker, Path(folder)))
-            show(outcomes[-1], options.verbose)
+        for run in runs(worker, Path(name), options.only):
+            outcomes.append(run)
+            show(run, options.verbose)
     return conclude(outcomes, options.complete)
 
 
+def runs(worker: Worker, folder: Path, only: str) -> Iterator[Outcome]:
+    """Every comparison whose name holds the text `only`, as it is made."""
+    for case in CASES:
+        if only in case.name:
+            yield run_case(case, worker, folder)
+    for case in CALLED:
+        if only in f"calls: {case.name}":
+            yield Outcome(f"calls: {case.name}", run_calls(case, worker, folder))
+    if only in "factored matrices":
+        yield Outcome("factored matrices", run_factored(worker, folder))
+    if only in "how weights begin":
+        yield Outcome("how weights begin", run_beginnings(worker))
+
+
 def show(outcome: Outcome, verbose: bool) -> None:
-    print(f"{outcome.case.name:<42} {outcome.summary}", flush=True)
+    print(f"{outcome.name:<42} {outcome.summary}", flush=True)
     for finding in outcome.findings if verbose else outcome.differing:
         print(f"    {finding.name:<34} {finding.verdict:<17} {finding.error:.1e} {finding.reason}".rstrip())
 
@@ -105,8 +126,8 @@ def conclude(outcomes: list[Outcome], complete: bool) -> int:
     differing = [outcome for outcome in compared if outcome.differing]
     refused = [outcome for outcome in outcomes if outcome.not_yet]
     print(
-        f"{len(compared)} of {len(outcomes)} configs compared, {len(findings)} tensors; "
-        f"{len(differing)} configs differ; {len(refused)} not yet ours; "
+        f"{len(compared)} of {len(outcomes)} comparisons made, {len(findings)} tensors; "
+        f"{len(differing)} differ; {len(refused)} not yet ours; "
         f"{sum(bool(outcome.peer_cannot) for outcome in outcomes)} that the peer cannot run"
     )
     unfinished = bool(refused) or any(finding.verdict == "not yet" for finding in findings)

@@ -14,7 +14,7 @@ from unweave.model.config import HookedTransformerConfig
 from unweave.model.transformer import HookedTransformer
 
 TOLERANCE = 1e-5
-Verdict = Literal["equal", "known difference", "not yet", "differs"]
+Verdict = Literal["equal", "known difference", "refused", "not yet", "differs"]
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ def _in_our_shape(theirs: Tensor, ours: Tensor, weights: Tensors, name: str) -> 
     return theirs.reshape(ours.shape) if theirs.numel() == ours.numel() else theirs
 
 
-def _in_our_order(theirs: Tensor, ours: Tensor, weights: Tensors, name: str) -> Tensor:
+def in_our_order(theirs: Tensor, ours: Tensor, weights: Tensors, name: str) -> Tensor:
     """Their rows, each in the place of the nearest of ours; as they are if that is no permutation."""
     if theirs.shape != ours.shape or not len(ours):
         return theirs
@@ -75,18 +75,13 @@ KNOWN: list[Difference] = [
         hook=r"blocks\.\d+\.mlp\.experts\.\d+\.hook_(gate|pre|post)",
         reason="rows of an expert: ours by batch and position, theirs first by the place in a token's choice",
         where=lambda config: bool(config.get("num_experts")),
-        ours=_in_our_order,
+        ours=in_our_order,
         always=False,
     ),
 ]
 
 # Hooks of TransformerLens that our model does not have yet; compared as soon as it has them.
-PENDING: dict[str, str] = {
-    r"blocks\.\d+\.hook_attn_in": "sites computed when named are still to come",
-    r"blocks\.\d+\.hook_[qkv]_input": "sites computed when named are still to come",
-    r"blocks\.\d+\.hook_mlp_in": "sites computed when named are still to come",
-    r"unembed\.hook_(in|out)": "still to come",
-}
+PENDING: dict[str, str] = {}
 
 
 def known_difference(name: str, config: dict[str, Any]) -> Difference | None:

@@ -193,3 +193,41 @@ CASES: list[Case] = unique(
         ),
     ]
 )
+
+# Those in which every call of calls.py is compared too. None with a stand-in for what the peer lacks.
+CALLED: list[Case] = [
+    case
+    for case in CASES
+    if case.name
+    in {
+        "LN, standard",
+        "LNPre, shortformer",
+        "RMS, rotary",
+        "RMSPre, alibi",
+        "no norm, standard",
+        "act solu_ln",
+        "attention only, LN",
+        "parallel, LN",
+        "gated, RMS",
+        "2 key-value heads, standard",
+        "2 key-value heads, parallel",
+        "1 key-value head, rotary",
+        "windows, alibi",
+        "both capped, standard",
+        "bidirectional",
+        "scale by layer",
+        "other output vocabulary",
+        "float64",
+        "final RMS",
+        "embedding norm",
+        "QK norm",
+        "post norms, RMS",
+        "experts",
+        "a Llama's",
+        "a Gemma 2's",
+        "a GPT-J's",
+        "a Bloom's",
+        "padded on the left, rotary",
+        "padded on the right, standard",
+    }
+]

@@ -1,18 +1,24 @@
-"""Runs in the peer's environment: a config, weights and tokens in; logits and every hook out.
+"""Runs in the peer's environment: a config, weights and tokens in; logits and every hook, or calls' results, out.
 
 Imports nothing of Unweave.
 """
 
 from __future__ import annotations
 
+import copy
+import inspect
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformer_lens import HookedTransformer, HookedTransformerConfig
+from transformer_lens import ActivationCache, FactoredMatrix, HookedTransformer, HookedTransformerConfig
+from transformer_lens.hook_points import HookedRootModule, HookPoint
 
+from bench.parity.calls import CALLS, Given, answers, on_model
+from bench.parity.factored_calls import factored_calls
 from bench.peers.channel import serve
 
 # What it keeps in its state dict beside weights.
@@ -23,24 +29,115 @@ class WeightsDiffer(ValueError):
     """The two libraries' weights of one config do not match by name: ours is wrong, or the table above."""
 
 
-def answer(config: dict[str, Any], inputs: str | None, outputs: str) -> dict[str, Any]:
+def answer(question: str = "hooks", **given: Any) -> dict[str, Any]:
+    return QUESTIONS[question](**given)
+
+
+def hooks(config: dict[str, Any], inputs: str | None, outputs: str) -> dict[str, Any]:
     """Run one config on the tensors in the file `inputs`; write logits and hooks to `outputs`.
 
     Without inputs, write the weights that a model of this config begins with.
     """
-    model = HookedTransformer(HookedTransformerConfig(**translated(config))).eval()
     if inputs is None:
+        model = HookedTransformer(HookedTransformerConfig(**translated(config))).eval()
         save_file(weights_used(model, config), outputs)
         return {}
+    model, tokens, arguments = opened(config, inputs)
+    with torch.no_grad():
+        logits = model(tokens, **arguments)
+        fired = every_hook(model, tokens, arguments)
+    save_file({"logits": logits, **{f"hook {name}": value for name, value in fired.items()}}, outputs)
+    return {"fired": sorted(fired), "silent": sorted(set(model.hook_dict) - set(fired))}
+
+
+def calls(
+    config: dict[str, Any],
+    inputs: str,
+    outputs: str,
+    names: list[str],
+    processings: dict[str, dict[str, bool]],
+    then: str,
+    after: list[str],
+) -> dict[str, Any]:
+    """Make the calls `names` on one config; write what they give to `outputs`, and say which raised.
+
+    Then the weights after each of the `processings`, and the calls `after` on the model that `then` gives.
+    """
+    model, tokens, arguments = opened(config, inputs)
+    found, raised = answers(on_model(Given(model, tokens, arguments), {name: CALLS[name] for name in names}))
+    for name, flags in processings.items():
+        processed = copy.deepcopy(model)
+        try:
+            processed.load_and_process_state_dict(processed.state_dict(), **flags)
+        except Exception as error:
+            raised[f"processed, {name}"] = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            continue
+        found |= {f"processed, {name} | {key}": v for key, v in named_as_ours(processed).items()}
+        if name == then:
+            given = Given(processed, tokens, arguments)
+            more, also = answers(on_model(given, {name: CALLS[name] for name in after}))
+            found |= {f"processed: {key}": v for key, v in more.items()}
+            raised |= {f"processed: {key}": words for key, words in also.items()}
+    save_file(found, outputs)
+    return {"raised": raised}
+
+
+def factored(outputs: str) -> dict[str, Any]:
+    """What the calls on factored matrices give."""
+    found, raised = answers(factored_calls(FactoredMatrix))
+    save_file(found, outputs)
+    return {"raised": raised}
+
+
+def spreads(config: dict[str, Any], seeds: int) -> dict[str, Any]:
+    """Mean square and largest value of each weight, over models that begin with so many seeds."""
+    squares: dict[str, list[float]] = {}
+    largest: dict[str, float] = {}
+    for seed in range(seeds):
+        model = HookedTransformer(HookedTransformerConfig(**translated({**config, "seed": seed})))
+        for name, weight in named_as_ours(model).items():
+            squares.setdefault(name, []).append(weight.double().pow(2).mean().item())
+            largest[name] = max(largest.get(name, 0.0), weight.abs().max().item())
+    return {name: [sum(found) / seeds, largest[name]] for name, found in squares.items()}
+
+
+def signatures() -> dict[str, Any]:
+    """Public names of the classes that we have too: arguments of what can be called, null for the rest."""
+    classes = (HookedTransformer, ActivationCache, HookPoint, HookedRootModule, FactoredMatrix)
+    return {
+        HookedTransformerConfig.__name__: {
+            "(fields)": list(inspect.signature(HookedTransformerConfig).parameters),
+            **{n: v for n, v in members(HookedTransformerConfig).items() if v is not None},
+        },
+        **{each.__name__: members(each) for each in classes},
+    }
+
+
+def members(cls: type) -> dict[str, list[str] | None]:
+    found: dict[str, list[str] | None] = {}
+    for name in sorted(dir(cls)):
+        own = inspect.getattr_static(cls, name)
+        inherited = any(own is inspect.getattr_static(base, name, None) for base in (torch.nn.Module, object))
+        if inherited or (name.startswith("_") and name not in ("__init__", "__getitem__", "__matmul__")):
+            continue
+        function = own.__func__ if isinstance(own, staticmethod | classmethod) else own
+        found[name] = None if not callable(function) else arguments_of(function)
+    return found
+
+
+def arguments_of(function: Callable[..., Any]) -> list[str]:
+    kinds = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
+    parameters = inspect.signature(function).parameters.values()
+    return [kinds.get(p.kind, "") + p.name for p in parameters if p.name not in ("self", "cls")]
+
+
+def opened(config: dict[str, Any], inputs: str) -> tuple[HookedTransformer, Tensor, dict[str, Tensor]]:
+    """A model of the config with the weights in the file, the tokens, and other arguments of its forward."""
+    model = HookedTransformer(HookedTransformerConfig(**translated(config))).eval()
     given = load_file(inputs)
     tokens, mask = given.pop("tokens"), given.pop("attention_mask", None)
     load_weights(model, given, config)
-    arguments = {} if mask is None else {"attention_mask": mask}
-    with torch.no_grad():
-        logits = model(tokens, **arguments)
-        hooks = every_hook(model, tokens, arguments)
-    save_file({"logits": logits, **{f"hook {name}": value for name, value in hooks.items()}}, outputs)
-    return {"fired": sorted(hooks), "silent": sorted(set(model.hook_dict) - set(hooks))}
+    return model, tokens, {} if mask is None else {"attention_mask": mask}
 
 
 def translated(config: dict[str, Any]) -> dict[str, Any]:
@@ -73,6 +170,14 @@ def placed(name: str, value: Tensor, wanted: dict[str, Tensor]) -> tuple[str, Te
     """A weight under the name that it has here: experts are torch's Linears, [out, in] for our [in, out]."""
     linear = f"{name}.weight"
     return (linear, value.t().contiguous()) if name not in wanted and linear in wanted else (name, value)
+
+
+def named_as_ours(model: HookedTransformer) -> dict[str, Tensor]:
+    """Its weights under the names and in the shapes that `placed` takes."""
+    return {
+        name.removesuffix(".weight"): value.t().contiguous() if name.endswith(".weight") else value
+        for name, value in weights_of(model).items()
+    }
 
 
 def weights_of(model: HookedTransformer) -> dict[str, Tensor]:
@@ -123,6 +228,14 @@ def switches(model: HookedTransformer) -> list[str]:
         names.append("use_attn_in")
     return names
 
+
+QUESTIONS: dict[str, Callable[..., dict[str, Any]]] = {
+    "hooks": hooks,
+    "calls": calls,
+    "factored": factored,
+    "spreads": spreads,
+    "signatures": signatures,
+}
 
 if __name__ == "__main__":
     serve(answer)
