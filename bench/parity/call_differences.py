@@ -59,6 +59,10 @@ def _times(weight: str) -> Derive:
     return lambda theirs, ours, weights, name: theirs * weights[weight]
 
 
+def _experts(config: dict[str, Any]) -> bool:
+    return bool(config.get("num_experts"))
+
+
 def _norms_without_weights(config: dict[str, Any]) -> bool:
     return config["normalization_type"] is None
 
@@ -97,8 +101,10 @@ _TWICE = (
 )
 _SHORTFORMER = "shortformer's positions are read by queries and keys alone: they are no part of the stream"
 _NO_MLP_INPUT = "no MLP reads what attention has written to this stream"
-_POST_NORMS = "a norm acts on what heads and neurons write before it is added: their sum is not what is added"
-_EXPERTS = "rows of an expert are no sequences and no positions: they can't be sliced as such"
+_POST_NORMS = (
+    "ours are what heads and neurons add to the stream, through the norm that stands in between, and sum to it; "
+    "TransformerLens leaves that norm out"
+)
 _UNUSED_TABLE = "TransformerLens keeps a positional table that ALiBi never reads"
 
 _LOOKED_UP = ("standard", "shortformer")
@@ -133,6 +139,27 @@ def _not_folded(config: dict[str, Any]) -> bool:
 
 
 KNOWN: list[CallDifference] = [
+    # The first entry that covers a call speaks for it.
+    CallDifference(
+        _one_of(
+            (
+                "decompose_resid, MLP's input",
+                "decompose_resid, MLP's norm",
+                "get_full_resid_decomposition, MLP's input",
+            )
+        ),
+        "another value",
+        "a parallel layer's MLP reads the stream before its attention; TransformerLens counts that in",
+        _with(parallel_attn_mlp=True),
+    ),
+    CallDifference(
+        r"(?:processed: )?(?:get_full_resid_decomposition|stack_head_results|stack_neuron_results"
+        r"|get_neuron_results|logit_attrs).*",
+        "another value",
+        _POST_NORMS,
+        _with(use_normalization_before_and_after=True),
+        always=False,
+    ),
     CallDifference(
         _one_of(_THROUGH_THE_FINAL_NORM),
         "another value",
@@ -198,14 +225,14 @@ KNOWN: list[CallDifference] = [
         r"(?:processed: )?gradients(?:, summed)? \| blocks\.\d\.mlp\.hook_expert_weights(?:_grad)?",
         "another value",
         "ours are [batch, pos, ...]; theirs have batch and position in one dimension",
-        lambda config: bool(config.get("num_experts")),
+        _experts,
         _in_our_shape,
     ),
     CallDifference(
         r"(?:processed: )?gradients(?:, summed)? \| blocks\.\d\.mlp\.experts\..*",
         "another value",
         "rows of an expert: ours by batch and position, theirs first by the place in a token's choice",
-        lambda config: bool(config.get("num_experts")),
+        _experts,
         in_our_order,
         always=False,
     ),
@@ -253,7 +280,7 @@ KNOWN: list[CallDifference] = [
         r"processed, center_writing_weights \| blocks\.\d\.mlp\.experts\.\d\.W_out",
         "another value",
         "TransformerLens centres what experts write over neurons, not over d_model, which changes the model",
-        lambda config: bool(config.get("num_experts")),
+        _experts,
         _centred_experts,
     ),
     CallDifference(
@@ -283,10 +310,14 @@ KNOWN: list[CallDifference] = [
         _norms_without_weights,
     ),
     CallDifference(
+        _one_of(("accumulated_bias, MLP's input", "accumulated_bias, MLP's input, no MLPs")),
+        "we refuse",
+        _NO_MLP_INPUT,
+        _without_mlp_input,
+    ),
+    CallDifference(
         _one_of(
             (
-                "accumulated_bias, MLP's input",
-                "accumulated_bias, MLP's input, no MLPs",
                 "decompose_resid, MLP's input",
                 "decompose_resid, MLP's norm",
                 "get_full_resid_decomposition, MLP's input",
@@ -294,20 +325,37 @@ KNOWN: list[CallDifference] = [
         ),
         "we refuse",
         _NO_MLP_INPUT,
-        _without_mlp_input,
+        _with(attn_only=True),
     ),
     CallDifference(
-        r"(?:processed: )?(?:accumulated_bias|get_full_resid_decomposition|stack_head_results"
-        r"|compute_head_results|stack_neuron_results|get_neuron_results).*",
+        _one_of(
+            (
+                "accumulated_resid to 1, MLP's input",
+                "accumulated_resid to 1, MLP's norm",
+                "accumulated_resid to 1, mid, MLP's input",
+            )
+        ),
+        "the peer raises",
+        "it looks for a resid_mid that a parallel layer does not have",
+        _with(parallel_attn_mlp=True),
+    ),
+    CallDifference(
+        r"(?:processed: )?accumulated_bias.*",
         "we refuse",
-        _POST_NORMS,
+        "a norm acts on the biases, with a scale of its own at each position",
         _with(use_normalization_before_and_after=True),
     ),
     CallDifference(
-        _one_of(("pos_slice", "apply_slice_to_batch_dim", "apply_slice_to_batch_dim, two")),
-        "we refuse",
-        _EXPERTS,
-        lambda config: bool(config.get("num_experts")),
+        r"(?:processed: )?pos_slice \| blocks\.\d\.mlp\.(?:hook_expert_|experts\.).*",
+        "another value",
+        "TransformerLens slices rows of all sequences where positions are meant",
+        _experts,
+    ),
+    CallDifference(
+        r"(?:processed: )?(?:remove_batch_dim|get_neuron_results|stack_neuron_results).*",
+        "the peer raises",
+        "experts are rows of all sequences there, and no neurons of its",
+        _experts,
     ),
     CallDifference(
         _one_of(("W_pos", "W_E_pos")),
@@ -331,7 +379,7 @@ KNOWN: list[CallDifference] = [
         _one_of(("W_gate",)),
         "the peer raises",
         "its experts' router is a torch Linear",
-        lambda config: bool(config.get("num_experts")),
+        _experts,
     ),
 ]
 
@@ -339,5 +387,5 @@ KNOWN: list[CallDifference] = [
 APART: list[tuple[str, Callable[[dict[str, Any]], bool]]] = [
     ("fold_ln", _with(final_rms=True)),
     ("center_writing_weights", _shortformer),
-    ("center_writing_weights", lambda config: bool(config.get("num_experts"))),
+    ("center_writing_weights", _experts),
 ]
