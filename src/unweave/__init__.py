@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from unweave import analysis, charts, experiments, tasks, training
+    from unweave import analysis, charts, experiments, planted, tasks, training
     from unweave.core.factored_matrix import FactoredMatrix
     from unweave.core.hook_point import HookPoint
     from unweave.core.hooked_module import HookedRootModule
@@ -40,6 +40,7 @@ __all__ = [
     "charts",
     "experiments",
     "load",
+    "planted",
     "tasks",
     "training",
     "wrap",
@@ -57,6 +58,7 @@ _HOMES = {
     "charts": "unweave.charts",
     "experiments": "unweave.experiments",
     "load": "unweave.model.saved:load",
+    "planted": "unweave.planted",
     "tasks": "unweave.tasks",
     "training": "unweave.training",
     "wrap": "unweave.model.wrapped:wrap",
