@@ -76,7 +76,7 @@ def generate(
             attention_mask=attended[:, new],
             past_kv_cache=cache,
             unembed_at=slice(-1, None),
-        )[:, -1]
+        )[:, -1].to(tokens.device)
         chosen = sampler(logits, tokens, attended)
         if stops is not None:
             chosen = chosen.where(~finished, stops[0])

@@ -28,7 +28,9 @@ class KeyValueCacheEntry:
         values: Float[Tensor, "batch new head d_head"],
     ) -> tuple[Float[Tensor, "batch all head d_head"], Float[Tensor, "batch all head d_head"]]:
         """All keys and values, the new ones last; they are kept, unless the cache is frozen."""
-        keys, values = torch.cat([self.past_keys, keys], 1), torch.cat([self.past_values, values], 1)
+        # An empty cache is on the first device; a block's keys are on the block's.
+        past_keys, past_values = self.past_keys.to(keys.device), self.past_values.to(values.device)
+        keys, values = torch.cat([past_keys, keys], 1), torch.cat([past_values, values], 1)
         if not self.frozen:
             self.past_keys, self.past_values = keys, values
         return keys, values

@@ -36,7 +36,8 @@ class SinusoidalPosEmbed(nn.Module):
 
     def __init__(self, cfg: HookedTransformerConfig) -> None:
         super().__init__()
-        self.register_buffer("table", sinusoidal_table(cfg.n_ctx, cfg.d_model), persistent=False)
+        with torch.device("cpu"):
+            self.register_buffer("table", sinusoidal_table(cfg.n_ctx, cfg.d_model), persistent=False)
 
     def forward(
         self, x: Float[Tensor, "batch pos d_model"], run: Run | None = None

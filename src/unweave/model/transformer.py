@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from unweave.core.errors import InputError
 from unweave.core.hooks import HookedRootModule, HookPoint, NameFilter, excuse
+from unweave.core.registry import reach
 from unweave.model.attention import Attention
 from unweave.model.block import make_block
 from unweave.model.cache import ActivationCache
@@ -29,6 +30,7 @@ from unweave.model.inputs import (
 )
 from unweave.model.kv_cache import KeyValueCache
 from unweave.model.loss import Loss, Output, next_token_loss
+from unweave.model.placement import Placement, on_device
 from unweave.model.positions import IN_A_TABLE, make_pos_embed
 from unweave.model.run import Run
 from unweave.model.stacked import StackedWeights
@@ -57,12 +59,33 @@ class HookedTransformer(StackedWeights, HookedRootModule):
     def __init__(self, cfg: HookedTransformerConfig | dict[str, Any]) -> None:
         super().__init__()
         cfg = HookedTransformerConfig.from_dict(cfg) if isinstance(cfg, dict) else dataclasses.replace(cfg)
-        _require_available(str(cfg.device))
+        require_available(str(cfg.device))
+        # Whatever torch's default device is: a seed means the same weights everywhere.
+        self._assemble(cfg, torch.device("cpu"))
+        init_weights(self, cfg)
+        self.to(device=torch.device(str(cfg.device)), dtype=cfg.torch_dtype)
+
+    @classmethod
+    def without_weights(cls, cfg: HookedTransformerConfig) -> HookedTransformer:
+        """A model whose parameters have shapes and no content (they are on torch's device "meta").
+
+        Whoever asks for it puts a parameter in the place of each. Buffers are there.
+        """
+        model = cls.__new__(cls)
+        HookedRootModule.__init__(model)
+        model._assemble(dataclasses.replace(cfg), torch.device("meta"))
+        return model
+
+    def _assemble(self, cfg: HookedTransformerConfig, device: torch.device) -> None:
+        """The parts, their parameters on `device`, their buffers on the CPU."""
         self.cfg = cfg
+        # What makes text into tokens; of a pretrained model, its own.
+        self.tokenizer: Any = None
+        # Which part is on which device, where they are not all on one.
+        self.placement: Placement | None = None
         # Where the last run began: so many positions before its first were in a cache.
         self.run_offset = 0
-        # Whatever torch's default device is: a seed means the same weights everywhere.
-        with torch.device("cpu"):
+        with device:
             self.embed, self.hook_embed = Embed(cfg), HookPoint()
             pos_embed = make_pos_embed(cfg)
             if pos_embed is not None:
@@ -72,8 +95,6 @@ class HookedTransformer(StackedWeights, HookedRootModule):
             self.blocks = nn.ModuleList(make_block(cfg, layer) for layer in range(cfg.n_layers))
             self.ln_final = make_final_norm(cfg)
             self.unembed = make_unembed(cfg, self.embed)
-            init_weights(self, cfg)
-        self.to(device=torch.device(str(cfg.device)), dtype=cfg.torch_dtype)
         self.setup()
 
     def forward(
@@ -132,7 +153,10 @@ class HookedTransformer(StackedWeights, HookedRootModule):
                 run = self._new_run(resid, attention_mask, past_kv_cache, layers)
                 self._take_up(resid, run, shortformer_pos_embed)
             self._add_position_bias(run)
+            runs = {run.device: run}
             for layer in layers:
+                if self.placement is not None:
+                    resid, run = on_device(resid, run, self.placement.blocks[layer], runs)
                 resid = self.blocks[layer](resid, run)
         if start_at_layer is not None or stop_at_layer is not None:
             self._excuse_others(layers, start_at_layer is not None, stop_at_layer is not None)
@@ -140,6 +164,8 @@ class HookedTransformer(StackedWeights, HookedRootModule):
             return resid
         if return_type is None and not any(point.active for point in self._final_points()):
             return None
+        if self.placement is not None:
+            resid = resid.to(self.placement.last)
         normalized = self.ln_final(resid[:, unembed_at])
         if return_type is None:
             return None
@@ -152,8 +178,8 @@ class HookedTransformer(StackedWeights, HookedRootModule):
                 got="none",
                 remedy="pass tokens=, or ask for logits",
             )
-        attended = None if run.attended is None else run.attended[:, run.offset :]
-        loss = self.loss_fn(logits, tokens, attended, loss_per_token)
+        attended = None if run.attended is None else run.attended[:, run.offset :].to(logits.device)
+        loss = self.loss_fn(logits, tokens.to(logits.device), attended, loss_per_token)
         return loss if return_type == "loss" else Output(logits, loss)
 
     def loss_fn(
@@ -254,6 +280,16 @@ class HookedTransformer(StackedWeights, HookedRootModule):
             return output, kept
         return output, ActivationCache(kept, self, has_batch_dim=not remove_batch_dim)
 
+    @classmethod
+    def from_pretrained(cls, *args: Any, **kwargs: Any) -> HookedTransformer:
+        """Open a model of Hugging Face's; see `unweave.pretrained.opening.from_pretrained`."""
+        return reach("from_pretrained")(*args, **kwargs)
+
+    @classmethod
+    def from_pretrained_no_processing(cls, *args: Any, **kwargs: Any) -> HookedTransformer:
+        """The same, with its weights as they were trained: what `from_pretrained` does unless told otherwise."""
+        return cls.from_pretrained(*args, **kwargs)
+
     def save(self, folder: str | Path) -> None:
         """Write this model as a folder that `unweave.load` opens; see `unweave.model.saved`."""
         from unweave.model.saved import save
@@ -334,7 +370,8 @@ class HookedTransformer(StackedWeights, HookedRootModule):
             run.position_bias = first.rel_pos_hook(first.rel_pos_bias(run))
 
 
-def _require_available(device: str) -> None:
+def require_available(device: str) -> None:
+    """Raise InputError for a device that this machine lacks."""
     try:
         torch.empty(0, device=device)
     # Which of the three depends on the device: an unknown kind, one not built in, one not there.
