@@ -44,6 +44,27 @@ FEATURES: dict[str, dict[str, Any]] = {
     },
     "rotary, two bases": {**ROTARY, "d_head": 8, "n_heads": 2, **LOCAL, "rotary_base_local": 20},
     "alibi": {"positional_embedding_type": "alibi", "n_heads": 6},
+    "alibi, nearest power": {
+        "positional_embedding_type": "alibi",
+        "n_heads": 6,
+        "alibi_slopes": "nearest_power",
+    },
+    "alibi, scaled and rounded": {
+        "positional_embedding_type": "alibi",
+        "n_heads": 3,
+        "alibi_slopes": "nearest_power",
+        "alibi_scaled": True,
+        "alibi_rounded": True,
+        "scale_attn_by_inverse_layer_idx": True,
+    },
+    "rotary, longrope": {
+        **ROTARY,
+        "use_longrope": True,
+        "longrope_short_factors": [1.5, 4.0],
+        "longrope_long_factors": [2.0, 9.0],
+        "longrope_original_ctx_len": 30,
+        "longrope_attention_factor": 1.2,
+    },
     "alibi, both ways": {"positional_embedding_type": "alibi", "attention_dir": "bidirectional"},
     "t5": {"positional_embedding_type": "relative_positional_bias", **T5},
     "t5, both ways": {

@@ -260,7 +260,7 @@ def attention(
         k, v = keys[head * groups // config["n_heads"]]
         scores = capped(q @ k.transpose(-1, -2) / scale, config["attn_scores_soft_cap"])
         if kind == "alibi":
-            scores = scores + alibi(head, config["n_heads"], x.shape[1])
+            scores = scores + alibi(config, head, attended) / (scale if config["alibi_scaled"] else 1)
         if kind == "relative_positional_bias":
             scores = scores + acts["blocks.0.attn.rel_pos_hook"][0, head]
         scores = hidden(config, layer, scores, attended)
@@ -301,9 +301,14 @@ def rotated(config: dict, x: Tensor, layer: int, numbers: Tensor) -> Tensor:
     dim, out = config["rotary_dim"], x.clone()
     for pair in range(dim // 2):
         speed = stretched(config, base ** (-2 * pair / dim), base, pair, local)
+        if config["use_longrope"] and not (local and config["rotary_scaling_local"] is False):
+            long = numbers.max() + 1 > config["longrope_original_ctx_len"]
+            speed = speed / config["longrope_long_factors" if long else "longrope_short_factors"][pair]
         i, j = (2 * pair, 2 * pair + 1) if config["rotary_adjacent_pairs"] else (pair, pair + dim // 2)
         angle = numbers.double() * speed
         grown = config["yarn_attention_factor"] if yarn_here(config, local) else 1
+        if config["use_longrope"] and not (local and config["rotary_scaling_local"] is False):
+            grown = config["longrope_attention_factor"]
         out[..., i] = grown * (x[..., i] * torch.cos(angle) - x[..., j] * torch.sin(angle))
         out[..., j] = grown * (x[..., i] * torch.sin(angle) + x[..., j] * torch.cos(angle))
     return out
@@ -342,12 +347,31 @@ def stretched(config: dict, speed: float, base: float, pair: int, local: bool) -
     return speed / (1 if spared else config["rotary_scaling_factor"])
 
 
-def alibi(head: int, n_heads: int, n_pos: int) -> Tensor:
-    bias = torch.zeros(n_pos, n_pos, dtype=torch.float64)
-    for query in range(n_pos):
-        for key in range(query):
-            bias[query, key] = -(2 ** (-8 * (head + 1) / n_heads)) * (query - key)
+def alibi(config: dict, head: int, attended: Tensor) -> Tensor:
+    n_heads, rounded = config["n_heads"], config["alibi_rounded"]
+    slope = 2 ** (-8 * (head + 1) / n_heads)
+    power = 2 ** math.floor(math.log2(n_heads))
+    if config["alibi_slopes"] == "nearest_power" and power < n_heads:
+        # The heads that are left have the 1st, 3rd, 5th of twice as many.
+        slope = 2 ** (-8 * (head + 1) / power)
+        if head >= power:
+            slope = 2 ** (-4 * (2 * (head - power) + 1) / power)
+    places = counted(attended).tolist()
+    bias = torch.zeros(*attended.shape, attended.shape[1], dtype=torch.float64)
+    for b, numbers in enumerate(places):
+        of_key = [brief(brief(slope) * number) if rounded else slope * number for number in numbers]
+        for query in range(len(numbers)):
+            for key in range(query):
+                bias[b, query, key] = of_key[key] - of_key[query]
     return bias
+
+
+def brief(number: float) -> float:
+    """Rounded to eight significant bits, the even one of two that are as near."""
+    if number == 0:
+        return 0.0
+    unit = 2.0 ** (math.floor(math.log2(abs(number))) - 7)
+    return round(number / unit) * unit
 
 
 def t5_bias(config: dict, weights: dict[str, Tensor], head: int, n_pos: int) -> Tensor:

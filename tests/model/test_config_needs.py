@@ -62,7 +62,7 @@ ALONE = [
     ),
     (
         {**FEATURES["rotary"], "use_yarn_rope": True, "rotary_scaling_factor": 2.0},
-        "wanted at most one of rotary_scaling_factor, use_NTK_by_parts_rope and use_yarn_rope; got 2; set both",
+        "wanted at most one of rotary_scaling_factor, use_NTK_by_parts_rope, use_yarn_rope and use_longrope; got 2; set both",
     ),
     (
         {"positional_embedding_type": "relative_positional_bias"},

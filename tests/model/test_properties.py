@@ -59,6 +59,11 @@ def configs(draw: st.DrawFn, causal: bool = False) -> dict[str, Any]:
         fields |= {"rotary_dim": draw(st.sampled_from([2, 4])), "rotary_adjacent_pairs": draw(st.booleans())}
         rotated = st.lists(st.booleans(), min_size=n_layers, max_size=n_layers)
         fields |= {"rotary_layers": draw(st.one_of(st.none(), rotated))}
+    if kind == "alibi":
+        slopes = st.sampled_from(["geometric", "nearest_power"])
+        fields |= {"n_heads": draw(st.sampled_from([2, 3, 6])), "n_key_value_heads": None}
+        fields |= {"alibi_slopes": draw(slopes), "alibi_scaled": draw(st.booleans())}
+        fields |= {"alibi_rounded": draw(st.booleans())}
     if kind == "relative_positional_bias":
         fields |= {"relative_attention_num_buckets": 4, "relative_attention_max_distance": 4}
     stream = fields.get("norm_position") == "stream"

@@ -183,10 +183,11 @@ class Attention(nn.Module):
         pattern = self.hook_pattern(pattern)
         return torch.einsum("bhqk,bkhe->bqhe", pattern, v).to(q.dtype)
 
-    def position_bias(self, run: Run, dtype: torch.dtype) -> Float[Tensor, "1 head query key"] | None:
+    def position_bias(self, run: Run, dtype: torch.dtype) -> Float[Tensor, "#batch head query key"] | None:
         """What positions add to the scores, if they do."""
         if self.cfg.positional_embedding_type == "alibi":
-            return run.alibi(lambda: alibi_bias(self.cfg.n_heads, run, dtype))
+            bias = run.alibi(lambda: alibi_bias(self.cfg, run, dtype))
+            return bias / self.scale if self.cfg.alibi_scaled else bias
         return run.position_bias
 
     def _mask(self, run: Run, bias: Tensor | None) -> tuple[Tensor | None, Tensor | None]:

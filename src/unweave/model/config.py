@@ -26,6 +26,7 @@ POSITIONS = (
     "alibi",
     "relative_positional_bias",
 )
+LISTS = ("attn_types", "without_biases", "rotary_layers", "longrope_short_factors", "longrope_long_factors")
 INIT_MODES = ("gpt2", "xavier_uniform", "xavier_normal", "kaiming_uniform", "kaiming_normal", "muP")
 DTYPES = {
     "float32": torch.float32,
@@ -104,6 +105,17 @@ class HookedTransformerConfig:
         use_NTK_by_parts_rope: Llama 3's stretch of long wavelengths, by `NTK_by_parts_factor`,
             `NTK_by_parts_low_freq_factor`, `NTK_by_parts_high_freq_factor`, `NTK_original_ctx_len`.
         use_yarn_rope: YaRN (Peng et al., 2023, arXiv:2309.00071), by the `yarn_...` fields.
+        use_longrope: LongRoPE (Ding et al., 2024, arXiv:2402.13753), as Phi-3 has it: wavelengths are
+            multiplied by `longrope_short_factors`, one for each pair of dimensions; in a run of more
+            positions than `longrope_original_ctx_len` by `longrope_long_factors`, at every
+            position; cosines and sines are multiplied by `longrope_attention_factor`. What a run
+            gives for early positions therefore depends on how many follow.
+        alibi_slopes: "geometric": head h of H has 2^(-8h/H); "nearest_power": the same where H is a
+            power of two, else the slopes of the power below, and, for the heads that are left,
+            every other one of twice that power's (ALiBi's published code, BLOOM, Falcon).
+        alibi_scaled: ALiBi's bias is divided by the scale of attention, as the scores are (Falcon).
+        alibi_rounded: slopes, and each key's slope times its position, are rounded to bfloat16, in
+            every dtype (Falcon).
         relative_attention_num_buckets, relative_attention_max_distance: T5's buckets.
         use_attn_result, use_split_qkv_input, use_attn_in, use_hook_mlp_in: whether a run that
             caches everything caches `attn.hook_result`, `hook_q_input` (and k, v), `hook_attn_in`,
@@ -186,6 +198,14 @@ class HookedTransformerConfig:
     yarn_original_max_position_embeddings: int = 4096
     yarn_truncate: bool = True
     yarn_global_attn_only: bool = False
+    use_longrope: bool = False
+    longrope_short_factors: Sequence[float] | None = None
+    longrope_long_factors: Sequence[float] | None = None
+    longrope_original_ctx_len: int = 4096
+    longrope_attention_factor: int | float = 1.0
+    alibi_slopes: str = "geometric"
+    alibi_scaled: bool = False
+    alibi_rounded: bool = False
     relative_attention_num_buckets: int | None = None
     relative_attention_max_distance: int | None = None
     use_attn_result: bool = False
@@ -198,7 +218,7 @@ class HookedTransformerConfig:
         if isinstance(self.dtype, torch.dtype):
             fill(self, "dtype", str(self.dtype).removeprefix("torch."))
         # Tuples, since an element assigned in a list would not be checked.
-        for name in ("attn_types", "without_biases", "rotary_layers"):
+        for name in LISTS:
             if isinstance(getattr(self, name), list):
                 fill(self, name, tuple(getattr(self, name)))
         if self.n_heads == -1 and _positive(self.d_head) and _positive(self.d_model):
@@ -280,6 +300,7 @@ class HookedTransformerConfig:
         checks.check_device(self)
         checks.check_attention(self)
         checks.check_positions(self)
+        checks.check_longrope(self)
         check_needs(self, {field.name: field.default for field in dataclasses.fields(self)})
         if not self.use_attn_scale and self.attn_scale not in (-1.0, math.sqrt(self.d_head)):
             checks.refuse("attn_scale left out, or use_attn_scale=True with it", self.attn_scale)

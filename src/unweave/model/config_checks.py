@@ -33,6 +33,9 @@ FLAGS = (
     "rotary_adjacent_pairs",
     "use_NTK_by_parts_rope",
     "use_yarn_rope",
+    "use_longrope",
+    "alibi_scaled",
+    "alibi_rounded",
     "yarn_truncate",
     "yarn_global_attn_only",
     "norm_topk_prob",
@@ -64,6 +67,7 @@ def check_numbers(cfg: Any) -> None:
     scales += ["NTK_by_parts_factor", "NTK_by_parts_low_freq_factor", "NTK_by_parts_high_freq_factor"]
     scales += ["NTK_original_ctx_len", "yarn_factor", "yarn_attention_factor"]
     scales += ["yarn_beta_fast", "yarn_beta_slow", "yarn_original_max_position_embeddings"]
+    scales += ["longrope_original_ctx_len", "longrope_attention_factor"]
     scales += ["attn_scale"] * bool(cfg.use_attn_scale)
     scales += ["rotary_base_local"] * (cfg.rotary_base_local is not None)
     scales += ["clip_qkv"] * (cfg.clip_qkv is not None)
@@ -128,13 +132,15 @@ def check_attention(cfg: Any) -> None:
 
 def check_positions(cfg: Any) -> None:
     """Rotations that fit a head, one way to stretch them, buckets that can be filled."""
+    require_choice("alibi_slopes", cfg.alibi_slopes, ("geometric", "nearest_power"))
     if cfg.positional_embedding_type == "rotary":
         require_count("rotary_dim", cfg.rotary_dim, 2)
         if cfg.rotary_dim % 2 or cfg.rotary_dim > cfg.d_head:
             refuse(f"an even rotary_dim of at most d_head={cfg.d_head}", cfg.rotary_dim)
-        stretched = (cfg.rotary_scaling_factor != 1.0, cfg.use_NTK_by_parts_rope, cfg.use_yarn_rope)
+        stretched = (cfg.use_NTK_by_parts_rope, cfg.use_yarn_rope, cfg.use_longrope)
+        stretched = (cfg.rotary_scaling_factor != 1.0, *stretched)
         if sum(stretched) > 1:
-            kinds = "rotary_scaling_factor, use_NTK_by_parts_rope and use_yarn_rope"
+            kinds = "rotary_scaling_factor, use_NTK_by_parts_rope, use_yarn_rope and use_longrope"
             refuse(f"at most one of {kinds}", f"{sum(stretched)}", quoted=False)
         if cfg.rotary_layers is not None:
             if len(cfg.rotary_layers) != cfg.n_layers:
@@ -154,6 +160,18 @@ def check_positions(cfg: Any) -> None:
         require_count("relative_attention_num_buckets", cfg.relative_attention_num_buckets, 4)
         least = cfg.relative_attention_num_buckets // 2 + 1
         require_count("relative_attention_max_distance", cfg.relative_attention_max_distance, least)
+
+
+def check_longrope(cfg: Any) -> None:
+    """A factor above zero for each pair of dimensions, short and long."""
+    for name in ("longrope_short_factors", "longrope_long_factors") * cfg.use_longrope:
+        factors = getattr(cfg, name)
+        if factors is None or len(factors) != cfg.rotary_dim // 2:
+            got = "none" if factors is None else f"{len(factors)}"
+            refuse(f"a number for each of {cfg.rotary_dim // 2} pairs of dimensions in {name}", got, False)
+        for factor in factors or ():
+            wanted = "finite numbers above 0"
+            require_number(name, factor, wanted, lambda value: value > 0)
 
 
 def check_device(cfg: Any) -> None:

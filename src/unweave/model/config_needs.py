@@ -33,7 +33,23 @@ NEEDS = (
             "rotary_scaling_local",
             "use_NTK_by_parts_rope",
             "use_yarn_rope",
+            "use_longrope",
         ),
+    ),
+    Need(
+        "use_longrope=True",
+        lambda cfg: cfg.use_longrope,
+        (
+            "longrope_short_factors",
+            "longrope_long_factors",
+            "longrope_original_ctx_len",
+            "longrope_attention_factor",
+        ),
+    ),
+    Need(
+        "positional_embedding_type='alibi'",
+        lambda cfg: cfg.positional_embedding_type == "alibi",
+        ("alibi_slopes", "alibi_scaled", "alibi_rounded"),
     ),
     Need(
         "use_NTK_by_parts_rope=True",
@@ -65,7 +81,12 @@ NEEDS = (
     ),
     Need(
         "rotary positions that are stretched",
-        lambda cfg: cfg.rotary_scaling_factor != 1.0 or cfg.use_NTK_by_parts_rope or cfg.use_yarn_rope,
+        lambda cfg: (
+            cfg.rotary_scaling_factor != 1.0
+            or cfg.use_NTK_by_parts_rope
+            or cfg.use_yarn_rope
+            or cfg.use_longrope
+        ),
         ("rotary_scaling_local",),
     ),
     Need(

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from unweave.model.config import HookedTransformerConfig
 
-Stretch = Literal["linear", "llama3", "yarn"]
+Stretch = Literal["linear", "llama3", "yarn", "longrope"]
 
 
 @dataclass(frozen=True)
@@ -52,19 +52,34 @@ class Rotary:
             n_ctx = cfg.yarn_original_max_position_embeddings
             bounds = (cfg.yarn_beta_fast, cfg.yarn_beta_slow, n_ctx, float(cfg.yarn_truncate))
             stretch, factors, magnitude = "yarn", (cfg.yarn_factor, *bounds), cfg.yarn_attention_factor
+        elif cfg.use_longrope and not spared:
+            assert cfg.longrope_short_factors is not None and cfg.longrope_long_factors is not None
+            either = (*cfg.longrope_short_factors, *cfg.longrope_long_factors)
+            stretch, factors = "longrope", (cfg.longrope_original_ctx_len, *either)
+            magnitude = cfg.longrope_attention_factor
         elif cfg.rotary_scaling_factor != 1.0 and (not local or cfg.rotary_scaling_local):
             stretch, factors = "linear", (cfg.rotary_scaling_factor,)
         numbers = tuple(float(factor) for factor in factors)
         return cls(cfg.rotary_dim, float(base), cfg.rotary_adjacent_pairs, stretch, numbers, float(magnitude))
 
-    def periods(self, dtype: torch.dtype) -> Float[Tensor, " half"]:
-        """Wavelengths over 2 pi: how many positions turn each pair by one radian."""
+    def periods(self, dtype: torch.dtype, n_pos: int | Tensor = 1) -> Float[Tensor, " half"]:
+        """Wavelengths over 2 pi: how many positions turn each pair by one radian.
+
+        Args:
+            n_pos: how many positions the run has, on which LongRoPE's depend.
+        """
         pairs = torch.arange(self.dim // 2, dtype=dtype)
         periods = self.base ** (pairs / (self.dim / 2))
         if self.stretch == "linear":
             return periods * self.factors[0]
         if self.stretch == "llama3":
             return self._llama3(periods)
+        if self.stretch == "longrope":
+            n_ctx, *either = self.factors
+            short, long = torch.tensor(either, dtype=dtype).chunk(2)
+            # By arithmetic, since a look at a tensor's value would break a compiled graph.
+            is_long = torch.as_tensor(n_pos).cpu() > n_ctx
+            return periods * torch.where(is_long, long, short)
         return self._yarn(periods, pairs) if self.stretch == "yarn" else periods
 
     def table(
@@ -73,7 +88,8 @@ class Rotary:
         """Cosines and sines of every angle, each pair's twice, where its two dimensions are."""
         # Published models make theirs in float32, whatever their weights are.
         exact = torch.float64 if dtype == torch.float64 else torch.float32
-        angles = positions[..., None].to(exact) / self.periods(exact).to(positions.device)
+        n_pos = positions.max() + 1 if self.stretch == "longrope" else 1
+        angles = positions[..., None].to(exact) / self.periods(exact, n_pos).to(positions.device)
         angles = angles.repeat_interleave(2, -1) if self.adjacent else torch.cat([angles, angles], -1)
         return (angles.cos().to(dtype) * self.magnitude, angles.sin().to(dtype) * self.magnitude)
 

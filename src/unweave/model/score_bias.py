@@ -12,17 +12,34 @@ from unweave.model.config import HookedTransformerConfig
 from unweave.model.run import Run
 
 
-def alibi_bias(n_heads: int, run: Run, dtype: torch.dtype) -> Float[Tensor, "1 head query key"]:
+def alibi_bias(
+    cfg: HookedTransformerConfig, run: Run, dtype: torch.dtype
+) -> Float[Tensor, "#batch head query key"]:
     """`-slope * distance`, and 0 for the future (Press et al., 2021, arXiv:2108.12409).
 
-    Head h of H, from 1, has the slope `2^(-8 h / H)`.
+    Padding counts for no distance. With `alibi_rounded`, a key has its slope times its position in
+    bfloat16, and the bias is its difference from the query's own, which a softmax does not see.
     """
     exact = torch.float64 if dtype == torch.float64 else torch.float32
-    heads = torch.arange(1, n_heads + 1, device=run.device, dtype=exact)
-    slopes = 2.0 ** (-8.0 * heads / n_heads)
-    keys = torch.arange(run.n_key, device=run.device)
-    ahead = (keys - keys[run.offset :, None]).clamp(max=0)
-    return (slopes[:, None, None] * ahead)[None].to(dtype)
+    slopes = alibi_slopes(cfg, exact).to(run.device)
+    positions = run.positions if run.attended is not None else run.positions[None]
+    if cfg.alibi_rounded:
+        of_key = (slopes.bfloat16()[:, None] * positions[:, None].bfloat16()).to(exact)
+        return (of_key[:, :, None] - of_key[:, :, run.offset :, None]).clamp(max=0).to(dtype)
+    ahead = (positions[:, None] - positions[:, run.offset :, None]).clamp(max=0)
+    return (slopes[:, None, None] * ahead[:, None]).to(dtype)
+
+
+def alibi_slopes(cfg: HookedTransformerConfig, dtype: torch.dtype) -> Float[Tensor, " head"]:
+    """Each head's slope, by `alibi_slopes`."""
+
+    def geometric(heads: int) -> Tensor:
+        return 2.0 ** (-8.0 * torch.arange(1, heads + 1, dtype=dtype) / heads)
+
+    below = 2 ** (cfg.n_heads.bit_length() - 1)
+    if cfg.alibi_slopes == "geometric" or below == cfg.n_heads:
+        return geometric(cfg.n_heads)
+    return torch.cat([geometric(below), geometric(2 * below)[::2][: cfg.n_heads - below]])
 
 
 class RelativePositionBias(nn.Module):
