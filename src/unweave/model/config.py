@@ -120,6 +120,9 @@ class HookedTransformerConfig:
         use_attn_result, use_split_qkv_input, use_attn_in, use_hook_mlp_in: whether a run that
             caches everything caches `attn.hook_result`, `hook_q_input` (and k, v), `hook_attn_in`,
             `hook_mlp_in` too. They are computed whenever they are named, whatever stands here.
+        default_prepend_bos: whether text gets BOS in front, where a call does not say.
+        tokenizer_name: whose name the tokenizer goes by; it is not loaded by that.
+        tokenizer_prepends_bos: whether the tokenizer by itself puts a token in front; set_tokenizer sets it.
 
     A default that depends on another field is filled in when the config is built, and stays when
     that field is assigned to. A field that would have no effect beside the others is refused.
@@ -212,6 +215,9 @@ class HookedTransformerConfig:
     use_split_qkv_input: bool = False
     use_attn_in: bool = False
     use_hook_mlp_in: bool = False
+    default_prepend_bos: bool = True
+    tokenizer_name: str | None = None
+    tokenizer_prepends_bos: bool | None = None
 
     def __post_init__(self) -> None:
         fill = object.__setattr__

@@ -39,6 +39,7 @@ FLAGS = (
     "yarn_truncate",
     "yarn_global_attn_only",
     "norm_topk_prob",
+    "default_prepend_bos",
 )
 
 

@@ -33,7 +33,7 @@ from unweave.model.loss import Loss, Output, next_token_loss
 from unweave.model.placement import Placement, on_device
 from unweave.model.positions import IN_A_TABLE, make_pos_embed
 from unweave.model.run import Run
-from unweave.model.stacked import StackedWeights
+from unweave.model.text.methods import TextMethods
 
 # The old switches, by the site whose caching they decide.
 SWITCHED = {
@@ -46,17 +46,24 @@ SWITCHED = {
 }
 
 
-class HookedTransformer(StackedWeights, HookedRootModule):
+class HookedTransformer(TextMethods, HookedRootModule):
     """A decoder whose every intermediate tensor has a name and can be read or replaced.
 
     Args:
         cfg: a HookedTransformerConfig, or a dict of its fields. The model keeps a copy of its own.
+        tokenizer, default_padding_side: those of `set_tokenizer`.
 
     Raises:
         InputError: for a config that cannot be honoured, or a device that this machine lacks.
     """
 
-    def __init__(self, cfg: HookedTransformerConfig | dict[str, Any]) -> None:
+    def __init__(
+        self,
+        cfg: HookedTransformerConfig | dict[str, Any],
+        tokenizer: Any = None,
+        *,
+        default_padding_side: str | None = None,
+    ) -> None:
         super().__init__()
         cfg = HookedTransformerConfig.from_dict(cfg) if isinstance(cfg, dict) else dataclasses.replace(cfg)
         require_available(str(cfg.device))
@@ -64,6 +71,8 @@ class HookedTransformer(StackedWeights, HookedRootModule):
         self._assemble(cfg, torch.device("cpu"))
         init_weights(self, cfg)
         self.to(device=torch.device(str(cfg.device)), dtype=cfg.torch_dtype)
+        if tokenizer is not None:
+            self.set_tokenizer(tokenizer, default_padding_side)
 
     @classmethod
     def without_weights(cls, cfg: HookedTransformerConfig) -> HookedTransformer:
@@ -79,8 +88,6 @@ class HookedTransformer(StackedWeights, HookedRootModule):
     def _assemble(self, cfg: HookedTransformerConfig, device: torch.device) -> None:
         """The parts, their parameters on `device`, their buffers on the CPU."""
         self.cfg = cfg
-        # What makes text into tokens; of a pretrained model, its own.
-        self.tokenizer: Any = None
         # Which part is on which device, where they are not all on one.
         self.placement: Placement | None = None
         # Where the last run began: so many positions before its first were in a cache.
@@ -99,9 +106,11 @@ class HookedTransformer(StackedWeights, HookedRootModule):
 
     def forward(
         self,
-        input: Int[Tensor, "batch pos"] | Int[Tensor, " pos"] | Float[Tensor, "batch pos d_model"],
+        input: Int[Tensor, "batch pos"] | Int[Tensor, " pos"] | Float[Tensor, "batch pos d_model"] | Any,
         return_type: str | None = "logits",
         loss_per_token: bool = False,
+        prepend_bos: bool | None = None,
+        padding_side: str | None = None,
         *,
         start_at_layer: int | None = None,
         tokens: Int[Tensor, "batch pos"] | None = None,
@@ -122,11 +131,13 @@ class HookedTransformer(StackedWeights, HookedRootModule):
 
         Args:
             input: whole numbers in `[0, d_vocab)`, at most n_ctx of them; one sequence or a batch.
-                With `start_at_layer`, the residual stream before that layer.
+                Or text, see `unweave.model.text.methods`. With `start_at_layer`, the residual
+                stream before that layer.
             return_type: "logits", "loss" (of the next token, in nats, the mean), "both" (a pair
                 `.logits, .loss`), or None to compute no logits: the unembedding's hooks do not fire
                 then, and to name one is an error.
             loss_per_token: the loss by token, `[batch, pos - 1]`, and not its mean.
+            prepend_bos, padding_side: for text; None is the model's default.
             start_at_layer: the first layer to run; negative counts from the end. Hooks of what is
                 left out here, or after `stop_at_layer`, need not fire.
             tokens: with `start_at_layer`, for the loss.
@@ -145,7 +156,8 @@ class HookedTransformer(StackedWeights, HookedRootModule):
         layers = layers_to_run(len(self.blocks), start_at_layer, stop_at_layer)
         with nullcontext() if past_kv_cache is None else past_kv_cache.all_or_nothing():
             if start_at_layer is None:
-                tokens = self._checked(input, past_kv_cache)
+                read = self.read(input, attention_mask, prepend_bos, padding_side, past_kv_cache)
+                tokens, attention_mask = self._checked(read[0], past_kv_cache), read[1]
                 run = self._new_run(tokens, attention_mask, past_kv_cache, layers)
                 resid = self._embedded(tokens, run, token_type_ids)
             else:
@@ -195,7 +207,9 @@ class HookedTransformer(StackedWeights, HookedRootModule):
 
     def input_to_embed(
         self,
-        input: Tensor,
+        input: Any,
+        prepend_bos: bool | None = None,
+        padding_side: str | None = None,
         *,
         attention_mask: Tensor | None = None,
         past_kv_cache: KeyValueCache | None = None,
@@ -211,17 +225,10 @@ class HookedTransformer(StackedWeights, HookedRootModule):
         Beside it the checked tokens, shortformer's positional embedding, and which keys are not
         padding (None: none is), those in the cache included.
         """
-        tokens = self._checked(input, past_kv_cache)
+        read = self.read(input, attention_mask, prepend_bos, padding_side, past_kv_cache)
+        tokens, attention_mask = self._checked(read[0], past_kv_cache), read[1]
         run = self._new_run(tokens, attention_mask, past_kv_cache, range(len(self.blocks)))
         return self._embedded(tokens, run, token_type_ids), tokens, run.pos_embed, run.attended
-
-    def generate(
-        self, input: Int[Tensor, "batch pos"] | Int[Tensor, " pos"], *args: Any, **kwargs: Any
-    ) -> Tensor:
-        """Tokens, continued; see `unweave.model.generate.generate`."""
-        from unweave.model.generate import generate
-
-        return generate(self, input, *args, **kwargs)
 
     def set_use_attn_result(self, use_attn_result: bool) -> None:
         """Whether a run that caches everything caches `attn.hook_result` too."""

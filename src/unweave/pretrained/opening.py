@@ -22,7 +22,7 @@ from unweave.pretrained.files import Files, Folder
 from unweave.pretrained.hub import Hub
 from unweave.pretrained.loading import load_weights
 from unweave.pretrained.names import checkpoint_revision, hub_id
-from unweave.pretrained.tokenizers import attach_tokenizer, load_tokenizer
+from unweave.pretrained.tokenizers import attach_tokenizer, tokenizer_of
 
 # What else may be passed on to the hub, beside `revision`.
 FOR_THE_HUB = ("token", "cache_dir", "local_files_only")
@@ -143,7 +143,7 @@ def from_pretrained(
         placement.move(model)
     model.placement = placement
     if tokenizer is None and files is not None:
-        tokenizer = load_tokenizer(files)
+        tokenizer = tokenizer_of(files)
     attach_tokenizer(model, tokenizer, default_prepend_bos, default_padding_side)
     return model
 
