@@ -19,7 +19,7 @@ from unweave.planted.language import (
     tokens,
 )
 from unweave.planted.schedule import Place
-from unweave.planted.values import Values, depends_on_tokens
+from unweave.planted.values import Values, as_number, depends_on_tokens
 
 # A linear function of the residual stream, or a vector in it: coefficients by coordinate.
 Row = dict[int, float]
@@ -85,7 +85,7 @@ class Basis:
         for value, row in self.rows(op.source).items():
             new = op.f(value)
             if op.numerical:
-                add(found[None], row, float(new or 0.0))
+                add(found[None], row, as_number(op, new))
             elif new is not None:
                 add(found.setdefault(new, {}), row, 1.0)
         return found

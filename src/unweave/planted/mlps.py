@@ -10,7 +10,7 @@ from typing import Any
 from unweave.core.errors import InputError
 from unweave.planted.basis import Basis, Row, add
 from unweave.planted.language import Elementwise, Op, Present, SelectorWidth, Value
-from unweave.planted.values import Values
+from unweave.planted.values import Values, as_number
 
 # Float32 tells numbers of size 1 apart by 1.2e-7; steps that are narrower than this would show it.
 NARROWEST = 2e-5
@@ -111,7 +111,8 @@ def _writer(op: Op, basis: Basis) -> Callable[[Any], Row]:
 
     def written(result: Any) -> Row:
         if op.numerical:
-            return {to[None]: float(result)} if result else {}
+            number = as_number(op, result)
+            return {to[None]: number} if number else {}
         return {} if result is None else {to[result]: 1.0}
 
     return written

@@ -108,16 +108,25 @@ class Values:
         return sums
 
 
+def as_number(op: Op, value: Any) -> float:
+    """What a step's function gave, as the number that it must be; None is 0.
+
+    Raises:
+        InputError: for anything else.
+    """
+    if value is not None and (not isinstance(value, (int, float)) or not math.isfinite(value)):
+        raise InputError(
+            wanted=f"numbers from the function of {op.name or 'a step'}",
+            got=repr(value),
+            remedy="return a finite number, or leave out numerical=True",
+        )
+    return float(value or 0.0)
+
+
 def _numbers(op: Op, found: Iterable[Any]) -> tuple[float, ...]:
     numbers = {0.0}
     for value in found:
-        if value is not None and (not isinstance(value, (int, float)) or not math.isfinite(value)):
-            raise InputError(
-                wanted=f"numbers from the function of {op.name or 'a step'}",
-                got=repr(value),
-                remedy="return a finite number, or leave out numerical=True",
-            )
-        numbers.add(round(float(value or 0.0), 9))
+        numbers.add(round(as_number(op, value), 9))
         _require_few(op, len(numbers))
     return tuple(sorted(numbers))
 
