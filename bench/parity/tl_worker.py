@@ -103,6 +103,7 @@ def spreads(config: dict[str, Any], seeds: int) -> dict[str, Any]:
 
 def signatures() -> dict[str, Any]:
     """Public names of the classes that we have too: arguments of what can be called, null for the rest."""
+    # What Python adds to every dataclass is left out.
     classes = (HookedTransformer, ActivationCache, HookPoint, HookedRootModule, FactoredMatrix)
     return {
         HookedTransformerConfig.__name__: {
@@ -188,7 +189,7 @@ def weights_of(model: HookedTransformer) -> dict[str, Tensor]:
 def weights_used(model: HookedTransformer, config: dict[str, Any]) -> dict[str, Tensor]:
     """Its weights without a positional table that this config does not use."""
     used = config["positional_embedding_type"] in ("standard", "shortformer")
-    return {name: v for name, v in weights_of(model).items() if used or name != "pos_embed.W_pos"}
+    return {name: v for name, v in named_as_ours(model).items() if used or name != "pos_embed.W_pos"}
 
 
 def sinusoids(n_ctx: int, d_model: int) -> Tensor:

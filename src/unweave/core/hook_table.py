@@ -98,6 +98,19 @@ class HookTable(nn.Module):
         """Attach a function that stays through `reset_hooks()`."""
         return self.add_hook(name, hook, dir, is_permanent=True)
 
+    def check_and_add_hook(
+        self,
+        hook_point: HookPoint,
+        hook_point_name: str,
+        hook: HookFunction,
+        dir: Direction = "fwd",
+        is_permanent: bool = False,
+        level: int | None = None,
+        prepend: bool = False,
+    ) -> None:
+        """`add_hook` for one point, under the arguments that TransformerLens has for it."""
+        self._made(hook_point, hook, dir, is_permanent, level, prepend).attach(prepend)
+
     def check_hooks_to_add(
         self,
         hook_point: HookPoint,

@@ -259,21 +259,30 @@ class HookedTransformerConfig:
             object.__setattr__(self, field.name, getattr(candidate, field.name))
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> HookedTransformerConfig:
+    def from_dict(cls, config_dict: Mapping[str, Any]) -> HookedTransformerConfig:
         """The config of these fields.
 
         Raises:
             InputError: also for a field that is unknown, or missing and without a default.
         """
-        _require_fields(cls, values)
+        _require_fields(cls, config_dict)
         for field in dataclasses.fields(cls):
-            if field.default is dataclasses.MISSING and field.name not in values:
+            if field.default is dataclasses.MISSING and field.name not in config_dict:
                 raise InputError(
                     wanted=f"a value for {field.name}",
                     got="none",
                     remedy=f"set {field.name} in {cls.__name__}",
                 )
-        return cls(**values)
+        return cls(**config_dict)
+
+    @classmethod
+    def unwrap(cls, config: Mapping[str, Any] | HookedTransformerConfig) -> HookedTransformerConfig:
+        """The config itself, or the one of these fields."""
+        return config if isinstance(config, HookedTransformerConfig) else cls.from_dict(config)
+
+    def is_layer_norm_activation(self) -> bool:
+        """Whether a LayerNorm follows the activation function, as in "solu_ln"."""
+        return isinstance(self.act_fn, str) and self.act_fn.endswith("_ln")
 
     def to_dict(self) -> dict[str, Any]:
         """Every field as a JSON value; `HookedTransformerConfig.from_dict(it)` gives the same config."""

@@ -58,11 +58,14 @@ def init_weights(module: nn.Module, cfg: HookedTransformerConfig) -> None:
         if not _is_weight(name):
             continue
         std = spread(name, *fan(parameter), cfg.initializer_range)
+        # On the CPU and in the default dtype, wherever and whatever the model is by now.
+        drawn = torch.empty(parameter.shape, device="cpu")
         if distribution == "normal":
-            parameter.normal_(0.0, std, generator=generator)
+            drawn.normal_(0.0, std, generator=generator)
         else:
             bound = math.sqrt(3.0) * std
-            parameter.uniform_(-bound, bound, generator=generator)
+            drawn.uniform_(-bound, bound, generator=generator)
+        parameter.copy_(drawn)
 
 
 def _is_weight(name: str) -> bool:

@@ -230,6 +230,18 @@ class HookedTransformer(TextMethods, HookedRootModule):
         run = self._new_run(tokens, attention_mask, past_kv_cache, range(len(self.blocks)))
         return self._embedded(tokens, run, token_type_ids), tokens, run.pos_embed, run.attended
 
+    @property
+    def n_params_total(self) -> int:
+        """How many numbers the parameters hold, embeddings, biases and norms included."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    def init_weights(self) -> None:
+        """Draw every weight matrix anew, as the config says; biases and norms stay as they are.
+
+        With a seed in the config these are the weights that the model began with.
+        """
+        init_weights(self, self.cfg)
+
     def set_use_attn_result(self, use_attn_result: bool) -> None:
         """Whether a run that caches everything caches `attn.hook_result` too."""
         self.cfg.use_attn_result = use_attn_result

@@ -9,16 +9,21 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench.parity.compare import Finding, NotYet, compare, our_model
+from bench.parity.compare import Finding, compare, our_model
 from bench.parity.freeze import FROZEN, LIMIT_BYTES, thaw
 from unweave.core.hooks import HookPoint
-from unweave.model.mlp import MLP
 from unweave.model.transformer import HookedTransformer
 
 FOLDER = Path(__file__).parent
 
-# What our model already runs may not be refused again; the others are skipped with the model's own words.
-RUNS = {"plain", "no_position", "no_norm", "attention_only"}
+NAMES = [case.name for case in FROZEN]
+WITH_MLP = [
+    case.name for case in FROZEN if not case.fields.get("attn_only") and "num_experts" not in case.fields
+]
+WITH_NORMS = [case.name for case in FROZEN if case.config["normalization_type"] is not None]
+WINDOWED = [case.name for case in FROZEN if case.fields.get("use_local_attn")]
+PADDED = [case.name for case in FROZEN if case.padding]
+CAUSAL = [name for name in NAMES if name != "bidirectional"]
 
 
 def thawed(name: str, **mutated: object) -> tuple[HookedTransformer, Callable[[], list[Finding]]]:
@@ -34,18 +39,14 @@ def differing(findings: list[Finding]) -> list[Finding]:
     return [finding for finding in findings if finding.verdict == "differs"]
 
 
-@pytest.mark.parametrize("name", [case.name for case in FROZEN])
+@pytest.mark.parametrize("name", NAMES)
 def test_every_frozen_activation_is_ours_too(name: str):
-    try:
-        findings = thawed(name)[1]()
-    except NotYet as refused:
-        if name in RUNS:
-            raise
-        pytest.skip(f"not ours yet: {refused}")
+    findings = thawed(name)[1]()
     assert differing(findings) == []
     equal = {finding.name for finding in findings if finding.verdict == "equal"}
     wanted = {"logits, no hooks", "blocks.1.attn.hook_pattern", "blocks.1.attn.hook_result", "hook_embed"}
     assert wanted <= equal
+    assert {finding.verdict for finding in findings} <= {"equal", "known difference"}
 
 
 def test_the_frozen_files_are_those_of_the_table_and_small():
@@ -54,16 +55,18 @@ def test_the_frozen_files_are_those_of_the_table_and_small():
     assert sum(path.stat().st_size for path in files) < LIMIT_BYTES
 
 
-@pytest.mark.parametrize("name", sorted(RUNS - {"attention_only"}))
+@pytest.mark.parametrize("name", WITH_MLP)
 def test_one_sign_is_noticed(name: str, monkeypatch: pytest.MonkeyPatch):
-    forward = MLP.forward
-    monkeypatch.setattr(MLP, "forward", lambda self, *args, **kwargs: -forward(self, *args, **kwargs))
-    found = {finding.name for finding in differing(thawed(name)[1]())}
+    model, findings = thawed(name)
+    kind = type(model.blocks[0].mlp)
+    forward = kind.forward
+    monkeypatch.setattr(kind, "forward", lambda self, *args, **kwargs: -forward(self, *args, **kwargs))
+    found = {finding.name for finding in differing(findings())}
     assert {"blocks.0.hook_mlp_out", "blocks.1.attn.hook_q", "logits, no hooks"} <= found
-    assert "blocks.0.hook_resid_mid" not in found
+    assert not {"blocks.0.hook_resid_mid", "blocks.0.hook_attn_out"} & found
 
 
-@pytest.mark.parametrize("name", sorted(RUNS))
+@pytest.mark.parametrize("name", CAUSAL)
 def test_one_place_of_the_mask_is_noticed(name: str):
     def look_ahead(scores: Tensor, /, *, hook: HookPoint) -> None:
         scores[:, :, 0, 1] = 0.0
@@ -76,11 +79,57 @@ def test_one_place_of_the_mask_is_noticed(name: str):
     assert "blocks.1.attn.hook_q" not in found
 
 
-@pytest.mark.parametrize("name", ["plain", "no_position", "attention_only"])
+@pytest.mark.parametrize("name", WITH_NORMS)
 def test_another_epsilon_is_noticed(name: str):
     eps = thaw(FOLDER / f"{name}.safetensors")[0]["eps"]
     found = {finding.name for finding in differing(thawed(name, eps=2 * eps)[1]())}
     assert {"blocks.0.ln1.hook_scale", "ln_final.hook_scale", "logits, no hooks"} <= found
+    if name != "other_vocabulary_embedding_norm":
+        assert "hook_embed" not in found
+
+
+@pytest.mark.parametrize("name", WINDOWED)
+def test_a_window_wider_by_one_is_noticed(name: str):
+    found = {finding.name for finding in differing(thawed(name, window_size=3)[1]())}
+    assert {"blocks.1.attn.hook_attn_scores", "blocks.1.attn.hook_pattern", "logits, no hooks"} <= found
+    assert "blocks.0.attn.hook_attn_scores" not in found  # a layer that sees all
+
+
+@pytest.mark.parametrize("name", PADDED)
+def test_padding_that_is_forgotten_is_noticed(name: str):
+    config, given, theirs = thaw(FOLDER / f"{name}.safetensors")
+    tokens = given.pop("tokens")
+    del given["attention_mask"]
+    model = our_model(config)
+    model.load_state_dict(given)
+    found = {finding.name for finding in differing(compare(model, config, tokens, None, theirs))}
+    assert {"blocks.0.attn.hook_attn_scores", "blocks.0.attn.hook_pattern"} <= found
+
+
+@pytest.mark.parametrize(
+    ("name", "mutated", "first"),
+    [
+        ("gpt_j", {"rotary_adjacent_pairs": False}, "blocks.0.attn.hook_rot_q"),
+        ("stretched_rotary", {"NTK_by_parts_factor": 7.9}, "blocks.0.attn.hook_rot_k"),
+        ("gemma_2", {"attn_scores_soft_cap": 1.51}, "blocks.0.attn.hook_attn_scores"),
+        ("gemma_2", {"output_logits_soft_cap": 2.01}, "logits, no hooks"),
+        ("scaled_by_layer", {"scale_attn_by_inverse_layer_idx": False}, "blocks.1.attn.hook_attn_scores"),
+        ("squared_relu_final_rms", {"act_fn": "relu"}, "blocks.0.mlp.hook_post"),
+        ("squared_relu_final_rms", {"final_rms": False}, "ln_final.hook_normalized"),
+        ("plain", {"act_fn": "gelu_new"}, "blocks.0.mlp.hook_post"),
+        ("bidirectional", {"attention_dir": "causal"}, "blocks.0.attn.hook_attn_scores"),
+        ("experts", {"experts_per_token": 1}, "blocks.0.hook_mlp_out"),
+        ("alibi_parallel", {"parallel_attn_mlp": False}, "blocks.0.ln2.hook_scale"),
+    ],
+)
+def test_one_field_is_noticed(name: str, mutated: dict[str, object], first: str):
+    config, given, theirs = thaw(FOLDER / f"{name}.safetensors")
+    tokens = given.pop("tokens")
+    model = our_model({**config, **mutated})
+    # A norm of another kind has another set of weights: only what both have is loaded.
+    model.load_state_dict(given, strict=False)
+    found = {finding.name for finding in differing(compare(model, config, tokens, None, theirs))}
+    assert first in found
     assert "hook_embed" not in found
 
 
