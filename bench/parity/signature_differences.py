@@ -102,3 +102,18 @@ LACKING: dict[str, str] = {
         for field in ("use_logn_attn", "train_seq_length", "use_dynamic_ntk_rope", "use_attention_sinks")
     },
 }
+
+# What comes with pretrained models and tokenizers may be here already, in part or whole.
+LATER = {
+    *(
+        entry
+        for entry, reason in LACKING.items()
+        if reason in (_TOKENIZER, _PRETRAINED, _DEVICES, _CHECKPOINT)
+    ),
+    *(entry for entry, reason in LACKING.items() if reason == _QUANTIZED),
+}
+
+
+def is_later(entry: str) -> bool:
+    """Whether it is one of those, or an argument of one."""
+    return entry in LATER or entry.partition("(")[0] in LATER
