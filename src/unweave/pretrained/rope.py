@@ -21,9 +21,9 @@ def rotary_fields(
     c: ConfigReader,
     d_head: int,
     *,
-    theta: float = 10_000.0,
+    theta: int | float = 10_000.0,
     theta_names: tuple[str, ...] = ("rope_theta",),
-    partial: float | None = None,
+    partial: int | float | None = None,
     partial_names: tuple[str, ...] = ("partial_rotary_factor",),
 ) -> Fields:
     """`positional_embedding_type` and the rotary fields, of models that rotate all layers alike.
@@ -56,7 +56,7 @@ def rope_table(c: ConfigReader) -> ConfigReader:
 
 
 def of_table(
-    c: ConfigReader, table: ConfigReader, d_head: int, theta: float, partial: float | None
+    c: ConfigReader, table: ConfigReader, d_head: int, theta: int | float, partial: int | float | None
 ) -> Fields:
     """The fields from one table; `theta` and `partial` are for tables that don't have their own."""
     fields: Fields = {
