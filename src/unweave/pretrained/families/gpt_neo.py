@@ -44,7 +44,9 @@ def layer_types(c: ConfigReader, n_layers: int) -> tuple[str, ...]:
     Raises:
         InputError: for other words, or another number of layers.
     """
-    pairs = c.get("attention_types", default=None) or [[["global", "local"], 12]]
+    pairs: Sequence[tuple[Sequence[str], int]] = c.get("attention_types", default=None) or [
+        (["global", "local"], 12)
+    ]
     spelled = [kind for pattern, times in pairs for _ in range(times) for kind in pattern]
     # Written out by transformers; the pairs are what it reads.
     listed: Sequence[str] = c.get("attention_layers", default=spelled)
