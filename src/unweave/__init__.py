@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from unweave.core.hooked_module import HookedRootModule
     from unweave.model.cache import ActivationCache
     from unweave.model.config import HookedTransformerConfig
+    from unweave.model.encoder import HookedEncoder
     from unweave.model.saved import load
     from unweave.model.transformer import HookedTransformer
     from unweave.model.wrapped import wrap
@@ -32,6 +33,7 @@ __all__ = [
     "ActivationCache",
     "FactoredMatrix",
     "HookPoint",
+    "HookedEncoder",
     "HookedRootModule",
     "HookedTransformer",
     "HookedTransformerConfig",
@@ -51,6 +53,7 @@ _HOMES = {
     "ActivationCache": "unweave.model.cache:ActivationCache",
     "FactoredMatrix": "unweave.core.factored_matrix:FactoredMatrix",
     "HookPoint": "unweave.core.hook_point:HookPoint",
+    "HookedEncoder": "unweave.model.encoder:HookedEncoder",
     "HookedRootModule": "unweave.core.hooked_module:HookedRootModule",
     "HookedTransformer": "unweave.model.transformer:HookedTransformer",
     "HookedTransformerConfig": "unweave.model.config:HookedTransformerConfig",

@@ -69,5 +69,6 @@ def init_weights(module: nn.Module, cfg: HookedTransformerConfig) -> None:
 
 
 def _is_weight(name: str) -> bool:
-    # Grouped keys' and values' are `_W_K` and `_W_V`; T5's table of biases has no letter of its own.
-    return name.rpartition(".")[2].lstrip("_").startswith("W_") or name.endswith("rel_pos_bias.weight")
+    # Grouped keys' and values' are `_W_K` and `_W_V`; BERT's heads and T5's biases have no letter of their own.
+    short = name.rpartition(".")[2].lstrip("_")
+    return short == "W" or short.startswith("W_") or name.endswith("rel_pos_bias.weight")
