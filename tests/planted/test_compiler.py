@@ -133,6 +133,13 @@ def test_a_program_that_needs_no_component():
     assert {str(edge) for edge in made.edges} == {"embed->logits"}
 
 
+def test_a_step_that_never_has_a_value():
+    silent = elementwise(lambda _t: None, tokens)
+    made = planted.compile(silent, n_tokens=2, max_length=2)
+    assert made.mistakes() == []
+    assert made.edges == frozenset()
+
+
 def test_a_longer_one():
     """Sequences of 60: too many for all of them."""
     same = select(tokens, tokens, lambda k, q: k == q)

@@ -82,7 +82,8 @@ def _config(parts: Parts) -> HookedTransformerConfig:
         n_ctx=parts.values.max_length + 1,
         d_head=max(dims, default=1),
         n_heads=1 + max((number for _, number in parts.heads), default=0),
-        d_mlp=max(neurons, default=None),
+        # A step may have nothing to say, and no neuron.
+        d_mlp=max(1, *neurons) if neurons else None,
         attn_only=not neurons,
         act_fn="relu" if neurons else None,
         d_vocab=parts.values.n_tokens + 1,
