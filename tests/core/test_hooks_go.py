@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from tests.core.toy import Toy
-from unweave.core import hook_point, hook_table, hooked_module, recorder
+from unweave.core import hook_blocks, hook_point, hook_table, hooked_module, recorder
 from unweave.core.hooks import HookPoint
 
 X = torch.tensor([1.0], requires_grad=True)
@@ -96,7 +96,7 @@ def test_a_thousand_runs_that_raise_at_random_places_leave_no_hook():
     assert raised > 500, "too few of them raised for this to say much"
 
 
-SOURCES = {module.__file__ for module in (hook_point, hook_table, hooked_module, recorder)}
+SOURCES = {module.__file__ for module in (hook_point, hook_table, hook_blocks, hooked_module, recorder)}
 
 
 @contextmanager

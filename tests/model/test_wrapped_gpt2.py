@@ -71,3 +71,17 @@ def test_generation_runs_every_module_once_a_step(gpt2: nn.Module):
     with wrapped.hooks([("transformer.h.0.ln_1.in", lambda x, hook: lengths.append(x.shape[1]))]):
         gpt2.generate(TOKENS, max_new_tokens=2, do_sample=False, pad_token_id=0, eos_token_id=None)
     assert lengths == [4, 1]
+
+
+def test_a_hook_that_stays_and_one_sequence(gpt2: nn.Module):
+    wrapped = unweave.wrap(gpt2)
+    wrapped.add_hook("transformer.h.1.mlp.out", lambda x, hook: 0 * x)
+    _, cache = wrapped.run_with_cache(
+        input_ids=TOKENS[:1],
+        remove_batch_dim=True,
+        names_filter=["transformer.ln_f.in", "transformer.h.1.ln_2.in"],
+    )
+    assert cache["transformer.ln_f.in"].shape == (4, 8)
+    assert torch.equal(cache["transformer.ln_f.in"], cache["transformer.h.1.ln_2.in"])
+    wrapped.reset_hooks()
+    assert not any(module._forward_hooks for module in gpt2.modules())

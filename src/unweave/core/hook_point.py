@@ -73,12 +73,15 @@ class Hook:
         """Put this hook on its point: after the hooks that are there, or before them."""
         hooks = self._neighbours()
         hooks.insert(0 if prepend else len(hooks), self)
+        self.point.changed()
 
     def remove(self) -> None:
         """Take this hook, and no other, off its point; a second time does nothing."""
         hooks = self._neighbours()
         if self in hooks:
             hooks.remove(self)
+        # Even if it was off already: a Ctrl-C may have come between the two.
+        self.point.changed()
 
     def _neighbours(self) -> list[Hook]:
         return self.point.fwd_hooks if self.direction == "fwd" else self.point.bwd_hooks
@@ -114,6 +117,9 @@ class HookPoint(nn.Module):
     def active(self) -> bool:
         """Whether anyone reads or edits here."""
         return bool(self.fwd_hooks or self.bwd_hooks)
+
+    def changed(self) -> None:
+        """Override to be told when a hook came or went."""
 
     def layer(self) -> int:
         """The layer of a point named `blocks.{layer}.…`.

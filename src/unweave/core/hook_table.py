@@ -142,7 +142,8 @@ class HookTable(nn.Module):
         self, direction: Directions = "both", including_permanent: bool = False, level: int | None = None
     ) -> None:
         """Take away the hooks of this direction and level, whoever added them; None is any level."""
-        for point in self.hook_points():
+        # A point may leave the table with its last hook.
+        for point in tuple(self.hook_points()):
             point.remove_hooks(direction, including_permanent, level)
 
     def reset_hooks(

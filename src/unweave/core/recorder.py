@@ -52,7 +52,7 @@ class Recorder:
         # What an expert was sent has no dimension of sequences.
         drop = self.remove_batch_dim and hook.routed is None
         if self.remove_batch_dim:
-            only = self._only_sequence(tensor if hook.routed is None else hook.routed.chosen, hook.name)
+            only = only_sequence(tensor if hook.routed is None else hook.routed.chosen, hook.name)
             part = only if drop else part
         if not self.whole:
             part = self._cut(part, tensor, hook)
@@ -87,15 +87,6 @@ class Recorder:
             )
         return tensor.index_copy(dim, chosen.to(tensor.device), part)
 
-    def _only_sequence(self, tensor: Tensor, name: str) -> Tensor:
-        if tensor.ndim == 0 or tensor.shape[0] != 1:
-            raise InputError(
-                wanted="a batch of one sequence for remove_batch_dim",
-                got=f"more than one, or no batch, at {name}: shape {tuple(tensor.shape)}",
-                remedy="leave remove_batch_dim out, or pass one sequence",
-            )
-        return tensor[0]
-
     def _position_dim(self, tensor: Tensor, name: str) -> int:
         dim = position_dim(name)
         # A batch dimension comes before it.
@@ -106,6 +97,21 @@ class Recorder:
                 remedy="leave pos_slice out, or that name out of names_filter",
             )
         return dim
+
+
+def only_sequence(tensor: Tensor, name: str) -> Tensor:
+    """`tensor` without its first dimension.
+
+    Raises:
+        InputError: if that is not 1.
+    """
+    if tensor.ndim == 0 or tensor.shape[0] != 1:
+        raise InputError(
+            wanted="a batch of one sequence for remove_batch_dim",
+            got=f"more than one, or no batch, at {name}: shape {tuple(tensor.shape)}",
+            remedy="leave remove_batch_dim out, or pass one sequence",
+        )
+    return tensor[0]
 
 
 def require_device(device: torch.device | str) -> torch.device:

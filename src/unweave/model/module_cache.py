@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from unweave.core.errors import HookError, MissingActivation, nearest
+from unweave.core.recorder import only_sequence
 from unweave.model.places import Place
 
 
@@ -69,20 +70,32 @@ class Recorder:
     Args:
         detach: keep copies, which no module that works in place (a ReLU, say) can change; False
             keeps the tensors themselves, with their graph.
+        remove_batch_dim: drop the first dimension, which must be 1.
     """
 
-    def __init__(self, detach: bool) -> None:
-        self.detach = detach
+    def __init__(self, detach: bool, remove_batch_dim: bool = False) -> None:
+        self.detach, self.remove_batch_dim = detach, remove_batch_dim
         self.kept: list[Kept] = []
         # What one module returns and the next one takes is copied once.
         self._copies = WeakTensorKeyDictionary()
 
-    def keep(self, place: Place, asked: str | None, tensor: Tensor) -> None:
-        """Keep what passes `place`, under the name that was asked for, if it was asked by name."""
+    def keep(self, place: Place, asked: str | None, tensor: Tensor) -> Tensor:
+        """Keep what passes `place`, under the name that was asked for, if it was asked by name.
+
+        What is given back is made of what was kept, where gradients are to flow through that.
+        """
+        if self.remove_batch_dim:
+            part = self._keep(place, asked, only_sequence(tensor, asked or place.named(bool(place.call))))
+            return tensor if self.detach else part[None]
+        return self._keep(place, asked, tensor)
+
+    def _keep(self, place: Place, asked: str | None, tensor: Tensor) -> Tensor:
+        """Keep `tensor` as it is, and give it back."""
         # Tensors made in inference mode do not count their changes; nor have they a graph to keep.
         version = None if tensor.is_inference() else tensor._version
         copied = self.detach or version is None
         self.kept.append(Kept(place, asked, self._copy(tensor, version) if copied else tensor, version))
+        return tensor
 
     def cache(self) -> ModuleCache:
         """What was kept, with call numbers where a module was called more than once.

@@ -2,60 +2,23 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any, Self
-from weakref import WeakSet
+from typing import Any
 
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from unweave.core.errors import HookError, nearest
-from unweave.core.hooks import Direction, Hook, HookFunction, HookPoint, NameFilter
+from unweave.core.hook_blocks import Group, HookBlocks
+from unweave.core.hooks import HookPoint, NameFilter
 from unweave.model.leaves import changed, leaves
+from unweave.model.listeners import Calls, Listener, StandingPoint
 from unweave.model.module_cache import ModuleCache, Recorder
 from unweave.model.places import Place
 
 
-@dataclass(eq=False)
-class Listener:
-    """A hook function or a recorder, at one name or wherever a predicate says so.
-
-    Args:
-        place: what the name means; None if there is a predicate.
-        depth: if given, deaf to runs nested deeper, which a hook function may start.
-    """
-
-    asked: str
-    place: Place | None
-    wanted: Callable[[str], bool]
-    hear: Callable[[Listener, Place, Tensor], Tensor]
-    depth: int | None = None
-    heard: int = 0
-
-    def concerns(self, path: str, end: str | None = None) -> bool:
-        """Whether it may want something of this module: of its inputs ("in") or outputs ("out")."""
-        return self.place is None or (self.place.path == path and end in (None, self.place.end))
-
-    def picks(self, place: Place) -> bool:
-        """Whether it wants the tensor at this place of a module that concerns it."""
-        if self.place is None:
-            return self.wanted(place.named(numbered=False))
-        return self.place.address == place.address
-
-
-@dataclass(eq=False)
-class Calls:
-    """One run, begun by a call of the module `root`: calls so far, and those that are not over."""
-
-    root: str
-    begun: Counter[str] = field(default_factory=Counter[str])
-    open: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
-
-
-class WrappedModule(nn.Module):
+class WrappedModule(HookBlocks):
     """`module` with names for what goes into and comes out of each of its submodules.
 
     `layer1.0.conv1.out` is what the submodule at that path returns, and `layer1.0.conv1.in` its only
@@ -63,13 +26,24 @@ class WrappedModule(nn.Module):
     address: `lstm.out[1][0]`, `in[input_ids]` for a keyword argument, `attn.in[0]` for the first of
     several positional ones, `out[logits]` for an entry of a dict or a field of a dataclass or named
     tuple. `relu@1.out` is of the second call in a run; a name without a number is an error when
-    there is a second call. The module itself is not changed: torch's hooks are on it only while
-    someone listens, and it may be run through the wrapper or directly.
+    there is a second call.
+
+    `hooks`, `run_with_hooks`, `add_hook`, `list_hooks` and `reset_hooks` are those of
+    HookedTransformer. A predicate is asked about names without a call's number, and picks every
+    call; the point that a function is handed is called `relu.out` in the first call, `relu@1.out`
+    in the second. At one tensor, the hooks of one name run in their order, one name or filter after
+    the other. They raise HookError also for a name that a run proves not to be of a tensor, or of
+    several calls.
+
+    The module itself is not changed: torch's hooks are on it only while someone listens, and it may
+    be run through the wrapper or directly.
     """
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
         self.module = module
+        # The points that were asked for, by name; without hooks they go.
+        self.hook_dict = {}
         self._listeners: list[Listener] = []
         self._handles: dict[str, list[RemovableHandle]] = {}
         self._runs: list[Calls] = []
@@ -78,6 +52,11 @@ class WrappedModule(nn.Module):
     def hook_names(self) -> list[str]:
         """The names of all inputs and outputs, without the addresses that only a run can tell."""
         return [Place(path, end).named(numbered=False) for path in self._paths() for end in ("in", "out")]
+
+    @property
+    def mod_dict(self) -> dict[str, nn.Module]:
+        """Every module inside the wrapped one, by its path."""
+        return {path: module for path, module in self._paths().items() if path}
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the module returns, as the hooks leave it."""
@@ -88,122 +67,90 @@ class WrappedModule(nn.Module):
             # Ctrl-C ends a run without its last hook.
             del self._runs[depth:]
 
-    @contextmanager
-    def hooks(
-        self,
-        fwd_hooks: Iterable[tuple[NameFilter, HookFunction]] = (),
-        bwd_hooks: Iterable[tuple[NameFilter, HookFunction]] = (),
-    ) -> Generator[Self]:
-        """Within the block these hooks are on; after it they, and only they, are gone.
-
-        A predicate is asked about names without a call's number, and picks every call; the point
-        that a function is handed is called `relu.out` in the first call, `relu@1.out` in the second.
+    def points(self, names: NameFilter) -> list[HookPoint]:
+        """A point for each name, and one for a filter, with the hooks that are there.
 
         Raises:
-            HookError: for a name of no submodule, for one that a run proves not to be of a tensor,
-                or of several calls, for a replacement of another shape or dtype, and, when the
-                block ends without another error, for a hook that never fired.
+            HookError: for a name of no submodule, or none at all.
         """
-        added: WeakSet[Hook] = WeakSet()
-        listeners = [
-            *(one for names, function in fwd_hooks for one in self._hooked(names, function, "fwd", added)),
-            *(one for names, function in bwd_hooks for one in self._hooked(names, function, "bwd", added)),
-        ]
-        try:
-            with self._listening(listeners):
-                yield self
-            _require_heard(listeners, "every hook to fire at least once")
-        finally:
-            # A graph may outlive the block.
-            for hook in tuple(added):
-                hook.remove()
-
-    def run_with_hooks(
-        self,
-        *args: Any,
-        fwd_hooks: Iterable[tuple[NameFilter, HookFunction]] = (),
-        bwd_hooks: Iterable[tuple[NameFilter, HookFunction]] = (),
-        **kwargs: Any,
-    ) -> Any:
-        """One forward run with these hooks on, gone whatever happens.
-
-        Raises:
-            HookError: as `hooks`, and for backward hooks, which would be gone before any backward pass.
-        """
-        if list(bwd_hooks):
-            raise HookError(
-                wanted="forward hooks only",
-                got="bwd_hooks in run_with_hooks, which would be gone before any backward pass",
-                remedy="write `with wrapped.hooks(bwd_hooks=...)` around the run and its backward()",
-            )
-        with self.hooks(fwd_hooks=fwd_hooks):
-            return self(*args, **kwargs)
+        return [self._standing(asked, place, wanted) for asked, place, wanted in self._asked(names)]
 
     def run_with_cache(
-        self, *args: Any, names_filter: NameFilter = None, detach: bool = True, **kwargs: Any
+        self,
+        *args: Any,
+        names_filter: NameFilter = None,
+        remove_batch_dim: bool = False,
+        detach: bool = True,
+        **kwargs: Any,
     ) -> tuple[Any, ModuleCache]:
         """One forward run and the tensors at the names that `names_filter` picks (None: all).
 
         Args:
+            remove_batch_dim: drop the first dimension of each, which must then be 1.
             detach: True keeps copies. False keeps the tensors themselves, so that gradients with
                 respect to them work.
 
         Raises:
             HookError: as `hooks`; and with `detach=False` for a tensor that a module changed in place.
+            InputError: for a tensor that `remove_batch_dim` doesn't fit.
         """
-        recorder = Recorder(detach)
-
-        def keep(listener: Listener, place: Place, tensor: Tensor) -> Tensor:
-            listener.heard += 1
-            recorder.keep(place, listener.asked if listener.place else None, tensor)
-            return tensor
-
-        listeners = self._at(names_filter, keep, depth=len(self._runs) + 1)
+        recorder = Recorder(detach, remove_batch_dim)
+        depth = len(self._runs) + 1
+        listeners = [
+            Listener(asked, place, wanted, recorder=recorder, depth=depth)
+            for asked, place, wanted in self._asked(names_filter)
+        ]
         with self._listening(listeners):
             output = self(*args, **kwargs)
-        _require_heard(listeners, "a run that reaches every name")
+        _require_heard(listeners)
         return output, recorder.cache()
 
-    def _hooked(
-        self, names: NameFilter, function: HookFunction, direction: Direction, added: WeakSet[Hook]
-    ) -> list[Listener]:
-        if not callable(function):
-            raise HookError(
-                wanted=f"a function for the hook at {names}",
-                got=type(function).__name__,
-                remedy="pass a list of pairs (name, function)",
-            )
-
-        def hear(listener: Listener, place: Place, tensor: Tensor) -> Tensor:
-            def counted(tensor: Tensor, /, *, hook: HookPoint) -> Tensor | None:
-                listener.heard += 1
-                return function(tensor, hook=hook)
-
-            # One for this tensor, since its name is known only now; a graph may keep it alive.
-            point = HookPoint()
-            point.name = listener.asked if listener.place else place.named(numbered=bool(place.call))
-            added.add(point.add_hook(counted, direction))
-            return point(tensor)
-
-        return self._at(names, hear)
-
-    def _at(
-        self,
-        names: NameFilter,
-        hear: Callable[[Listener, Place, Tensor], Tensor],
-        depth: int | None = None,
-    ) -> list[Listener]:
-        """One listener for each name, or one for the whole filter."""
+    def _asked(self, names: NameFilter) -> list[tuple[str, Place | None, Callable[[str], bool]]]:
+        """Each name with the place that it means, or the whole filter."""
         if names is None or callable(names):
-            return [Listener("what the filter picks", None, names or (lambda _: True), hear, depth)]
-        asked = list(dict.fromkeys([names] if isinstance(names, str) else names))
-        if not asked:
+            asked, number = "what the filter picks", 2
+            while asked in self.hook_dict:
+                asked, number = f"what filter {number} picks", number + 1
+            return [(asked, None, names or (lambda _: True))]
+        each = list(dict.fromkeys([names] if isinstance(names, str) else names))
+        if not each:
             raise HookError(
                 wanted="a filter that matches at least one hook name",
                 got="one that matches none",
                 remedy=f"names look like {', '.join(self.hook_names[:3])}",
             )
-        return [Listener(name, self._place(name), lambda _: True, hear, depth) for name in asked]
+        return [(str(name), self._place(name), lambda _: True) for name in each]
+
+    def _standing(self, asked: str, place: Place | None, wanted: Callable[[str], bool]) -> HookPoint:
+        # Here already, since the next one asked for must be told from it.
+        if asked not in self.hook_dict:
+            self.hook_dict[asked] = StandingPoint(asked, place, wanted, self._rearranged)
+        return self.hook_dict[asked]
+
+    def _rearranged(self, point: StandingPoint) -> None:
+        """Listen for a point that has hooks, and no longer for one that has none."""
+        known = [listener for listener in self._listeners if listener.point is point]
+        if point.active and not known:
+            self.hook_dict.setdefault(point.name, point)
+            self._listeners.append(Listener(point.name, point.place, point.wanted, point=point))
+        elif not point.active:
+            if self.hook_dict.get(point.name) is point:
+                del self.hook_dict[point.name]
+            for listener in known:
+                self._listeners.remove(listener)
+        self._attach()
+
+    @contextmanager
+    def _on(
+        self, groups: Sequence[Group], reset_hooks_end: bool = True, clear_contexts: bool = False
+    ) -> Generator[None]:
+        depth = len(self._runs)
+        try:
+            with super()._on(groups, reset_hooks_end, clear_contexts):
+                yield
+        finally:
+            # Ctrl-C ends a run without its last hook.
+            del self._runs[depth:]
 
     def _place(self, name: str) -> Place:
         place, paths = Place.parsed(str(name)), self._paths()
@@ -298,7 +245,7 @@ class WrappedModule(nn.Module):
         def change(address: str, tensor: Tensor) -> Tensor:
             for listener in listeners:
                 if listener.picks(place.at(address)):
-                    tensor = listener.hear(listener, place.at(address), tensor)
+                    tensor = listener.hear(place.at(address), tensor)
             return tensor
 
         return [changed(value, change, address) for address, value in values.items()]
@@ -345,11 +292,11 @@ def _require_found(listener: Listener, place: Place, values: dict[str, Any]) -> 
         )
 
 
-def _require_heard(listeners: list[Listener], wanted: str) -> None:
+def _require_heard(listeners: list[Listener]) -> None:
     silent = [listener.asked for listener in listeners if not listener.heard]
     if silent:
         raise HookError(
-            wanted=wanted,
+            wanted="a run that reaches every name",
             got=f"no run that reached {', '.join(silent[:3])}",
-            remedy="run the module inside the block, and name modules that it calls",
+            remedy="name modules that this one calls",
         )
