@@ -30,6 +30,7 @@ class Rows(HookedRootModule):
         return self.hook_loss(x.pow(2).sum() + z.pow(2).sum())
 
 
+NAMES = ["hook_in", "hook_mid", "hook_out"]
 SITES = ["hook_x", "hook_z", "hook_pattern"]
 
 
@@ -269,3 +270,21 @@ def test_reading_makes_no_copy():
         seen = []
         model.run_with_hooks(x, fwd_hooks=[("hook_x", lambda t, hook: seen.append(t))])
     assert seen[0].data_ptr() != x.data_ptr()
+
+
+@pytest.mark.parametrize("how", [{}, {"detach": False, "remove_batch_dim": True}, {"incl_bwd": True}])
+def test_a_run_that_a_hook_begins_is_not_cached(how: dict):
+    toy, x = Toy(), ONE.clone().requires_grad_()
+    begun: list[int] = []
+    inner: list[Tensor] = []
+
+    def nested(tensor: Tensor, hook: HookPoint) -> None:
+        if not begun:
+            begun.append(1)
+            inner.append(toy(100 * tensor.detach()))
+            inner.append(toy.run_with_cache(10 * tensor.detach())[1]["hook_out"])
+
+    with toy.hooks(fwd_hooks=[("hook_mid", nested)]):
+        _, kept = toy.run_with_cache(x, names_filter=NAMES, **how)
+    assert [value.item() for value in inner] == [200, 20]
+    assert [kept[name].item() for name in NAMES] == [1, 1, 2]

@@ -7,8 +7,8 @@ import torch
 
 from tests.core.unchecked import as_users_run
 from tests.model.features import FEATURES
-from tests.model.small import small_model, small_tokens
-from unweave.core.errors import InputError
+from tests.model.small import assert_equal_to, small_model, small_tokens
+from unweave.core.errors import HookError, InputError
 from unweave.model.generate import at_position, generate
 from unweave.model.sampling import Sampler
 
@@ -88,6 +88,49 @@ def test_an_edit_at_one_position_means_the_same_with_a_cache(
     assert torch.equal(runs[True], runs[False])
 
 
+@pytest.mark.parametrize("mask", [None, LEFT], ids=["whole", "padded"])
+@pytest.mark.parametrize("position", [0, 3, 5])
+@pytest.mark.parametrize(
+    "site", ["ln_final.hook_scale", "ln_final.hook_normalized", "unembed.hook_in", "unembed.hook_out"]
+)
+def test_an_edit_at_the_end_of_the_model_is_of_that_position_alone(
+    site: str, position: int, mask: torch.Tensor | None
+):
+    model, tokens = small_model(**fields_for("standard")), small_tokens(pos=4)
+    plain = model.generate(tokens, 8, **GREEDY, attention_mask=mask)
+    # With b_U in play, a scale of any size can change which token is the likeliest.
+    edit = at_position(model, position, lambda x: 50 * x.flip(-1) + 3)
+    runs = []
+    for use_cache in (True, False):
+        with model.hooks(fwd_hooks=[(site, edit)]):
+            runs.append(model.generate(tokens, 8, **GREEDY, attention_mask=mask, use_past_kv_cache=use_cache))
+    assert torch.equal(*runs)
+    # Only what position `position` says of the next token may change, and what follows from that.
+    assert torch.equal(runs[0][:, : max(position, 3) + 1], plain[:, : max(position, 3) + 1])
+    if position == 0:
+        assert torch.equal(runs[0], plain)
+
+
+def test_a_position_is_found_in_every_kind_of_site_or_refused():
+    fields = {**FEATURES["qk norm"], **FEATURES["experts"], "dtype": "float64"}
+    model, tokens = small_model(**fields), small_tokens()
+    names = [name for name in model.hook_dict if ".experts." not in name]
+    edit = at_position(model, 2, lambda x: torch.zeros_like(x))
+    dims = {"hook_attn_scores": 2, "hook_pattern": 2}
+    for name in names:
+        with model.recording(names) as clean:
+            model(tokens)
+        with model.hooks(fwd_hooks=[(name, edit)]), model.recording(name) as kept:
+            model(tokens)
+        wanted = clean[name].clone()
+        wanted.select(dims.get(name.rpartition(".")[2], 1), 2).zero_()
+        assert_equal_to(1e-12, kept[name], wanted, name)
+    with pytest.raises(
+        HookError, match=r"wanted positions at blocks\.0\.mlp\.experts\.0\.hook_pre; got a tensor"
+    ):
+        model.run_with_hooks(tokens, fwd_hooks=[("blocks.0.mlp.experts.0.hook_pre", edit)])
+
+
 def test_that_edit_changes_something():
     model, tokens = small_model(**fields_for("standard")), small_tokens(pos=4)
     with model.hooks(
@@ -105,7 +148,7 @@ def test_an_edit_of_one_querys_pattern():
 
     runs = []
     for use_cache in (True, False):
-        hook = at_position(model, 4, to_itself, dim=2)
+        hook = at_position(model, 4, to_itself, dim=None if use_cache else 2)
         with model.hooks(fwd_hooks=[("blocks.0.attn.hook_pattern", hook)]):
             runs.append(model.generate(tokens, 6, **GREEDY, use_past_kv_cache=use_cache))
     assert torch.equal(*runs)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import copy
+import random
 
 import pytest
 import torch
 from torch import Tensor
 
+from tests.model.features import FEATURES
 from tests.model.small import small_model, small_tokens
 from unweave.core import sites
 from unweave.core.hooks import HookPoint
+from unweave.model.kv_cache import KeyValueCache
 
 # (first, second): without positions these are one tensor under two names.
 SAME = [
@@ -29,10 +32,11 @@ def spelled(n_layers: int, *, norm: bool, mlp: bool, positions: bool) -> set[str
         names |= {
             sites.block_site(layer, site)
             for site in sites.BLOCK
-            if mlp or site not in ("resid_mid", "mlp_out")
+            # What goes on from a norm of the stream is in models with such norms alone.
+            if site != "normalized_resid_post" and (mlp or site not in ("resid_mid", "mlp_out"))
         }
         names |= {sites.mlp_site(layer, site) for site in sites.MLP if mlp}
-        norms = [name for name in sites.BLOCK_NORMS if mlp or name != "ln2"] if norm else []
+        norms = (["ln1", "ln2"] if mlp else ["ln1"]) if norm else []
         names |= {sites.norm_site(name, site, layer) for name in norms for site in sites.NORM}
     names |= {f"unembed.hook_{site}" for site in sites.UNEMBED}
     return names | {sites.norm_site("ln_final", site) for site in sites.NORM if norm}
@@ -97,21 +101,49 @@ def test_an_edit_at_either_name_has_the_same_effect_downstream(first: str, secon
     assert not torch.equal(edited[0], model(tokens))
 
 
-def test_gradients_at_every_hook():
-    model, tokens = small_model(n_heads=2, positional_embedding_type="standard"), small_tokens()
-    names = list(model.hook_dict)
+@pytest.mark.parametrize(
+    "fields", [{"n_heads": 2, "positional_embedding_type": "standard"}, *FEATURES.values()]
+)
+def test_gradients_at_every_hook(fields: dict):
+    model, tokens = small_model(**{**fields, "dtype": "float64"}), small_tokens()
     seen: dict[str, Tensor] = {}
 
     def keep(gradient: Tensor, hook: HookPoint) -> None:
         seen[hook.name] = gradient
 
-    with model.recording(names, detach=False) as kept:
+    with model.recording(list(model.hook_dict), detach=False) as kept:
         loss = model(tokens).pow(2).sum()
+    # The choice of experts is of whole numbers.
+    names = [name for name in model.hook_dict if kept[name].is_floating_point()]
     wanted = torch.autograd.grad(loss, [kept[name] for name in names])
     with model.hooks(bwd_hooks=[(names, keep)]):
         model(tokens).pow(2).sum().backward()
     for name, gradient in zip(names, wanted, strict=True):
         torch.testing.assert_close(seen[name], gradient, msg=name)
+
+
+def test_a_thousand_runs_that_raise_at_random_places_leave_no_hook():
+    model, draw = small_model(n_layers=1, n_heads=1), random.Random(0)
+    own = model.add_hook("hook_embed", lambda x, hook: None)
+    names, raised = list(model.hook_dict), 0
+    cache = KeyValueCache.init_cache(model.cfg, batch_size=1)
+
+    def fail(x: Tensor, hook: HookPoint) -> None:
+        raise draw.choice([ZeroDivisionError, KeyboardInterrupt])
+
+    for _ in range(1000):
+        name, direction = draw.choice(names), draw.choice(["fwd", "fwd", "bwd"])
+        try:
+            with model.hooks(**{f"{direction}_hooks": [(name, fail)]}):
+                if direction == "bwd":
+                    model.run_with_cache(small_tokens(1, 3), incl_bwd=True, return_type="loss")
+                else:
+                    model.run_with_cache(small_tokens(1, 3), names_filter=names, past_kv_cache=cache)
+        except (ZeroDivisionError, KeyboardInterrupt):
+            raised += 1
+        assert [hook for hooks in model.list_hooks().values() for hook in hooks] == own
+        assert model.context_level == cache.length == cache[0].past_keys.shape[1] == 0
+    assert raised == 1000
 
 
 def test_a_gradient_that_is_replaced_changes_what_lies_before_and_nothing_else():

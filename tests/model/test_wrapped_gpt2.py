@@ -74,7 +74,12 @@ def test_generation_runs_every_module_once_a_step(gpt2: nn.Module):
 
 
 def test_a_hook_that_stays_and_one_sequence(gpt2: nn.Module):
-    wrapped = unweave.wrap(gpt2)
+    gpt2(input_ids=TOKENS)  # puts hooks of its own on
+
+    def on_it() -> int:
+        return sum(len(module._forward_hooks) + len(module._forward_pre_hooks) for module in gpt2.modules())
+
+    before, wrapped = on_it(), unweave.wrap(gpt2)
     wrapped.add_hook("transformer.h.1.mlp.out", lambda x, hook: 0 * x)
     _, cache = wrapped.run_with_cache(
         input_ids=TOKENS[:1],
@@ -83,5 +88,6 @@ def test_a_hook_that_stays_and_one_sequence(gpt2: nn.Module):
     )
     assert cache["transformer.ln_f.in"].shape == (4, 8)
     assert torch.equal(cache["transformer.ln_f.in"], cache["transformer.h.1.ln_2.in"])
+    assert on_it() > before
     wrapped.reset_hooks()
-    assert not any(module._forward_hooks for module in gpt2.modules())
+    assert on_it() == before

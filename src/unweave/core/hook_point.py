@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any, Literal, NoReturn, Protocol, get_args, runtime_checkable
 
@@ -25,6 +26,9 @@ class HookFunction(Protocol):
         """Read, edit or replace `tensor`, which passes `hook`."""
         ...
 
+
+# How deep each thread is in hook functions.
+_stack = threading.local()
 
 Direction = Literal["fwd", "bwd"]
 Directions = Literal["fwd", "bwd", "both"]
@@ -217,7 +221,7 @@ class HookPoint(nn.Module):
             hook.fired += 1
             # A copy, since the residual stream is one tensor under several names.
             given = tensor.clone() if hook.edits else tensor
-            returned = hook.function(given, hook=self)
+            returned = self._called(hook, given)
             if hook.edits:
                 tensor = given if returned is None else self._checked(returned, tensor)
         if self.bwd_hooks and tensor.requires_grad and torch.is_grad_enabled():
@@ -239,12 +243,22 @@ class HookPoint(nn.Module):
             # Another run may have come in between.
             self.routed = routed
             given = gradient.clone() if hook.edits else gradient
-            returned = hook.function(given, hook=self)
+            returned = self._called(hook, given)
             if not hook.edits:
                 return None
             return given if returned is None else self._checked(returned, gradient)
 
         return on_gradient
+
+    def _called(self, hook: Hook, tensor: Tensor) -> Any:
+        if not hook.edits:
+            return hook.function(tensor, hook=self)
+        depth = hook_depth()
+        _stack.depth = depth + 1
+        try:
+            return hook.function(tensor, hook=self)
+        finally:
+            _stack.depth = depth
 
     def _checked(self, returned: Any, original: Tensor) -> Tensor:
         if not isinstance(returned, Tensor):
@@ -261,6 +275,11 @@ class HookPoint(nn.Module):
                 remedy="return a tensor of the shape, dtype and device that the hook was given",
             )
         return returned
+
+
+def hook_depth() -> int:
+    """How many hook functions are running, one inside a run that another began."""
+    return getattr(_stack, "depth", 0)
 
 
 def excuse(*modules: nn.Module) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from unweave.core.errors import HookError
 from unweave.core.hook_blocks import HookBlocks, require_fired
-from unweave.core.hook_point import Direction, HookFunction
+from unweave.core.hook_point import Direction, HookFunction, hook_depth
 from unweave.core.hook_table import NameFilter
 from unweave.core.recorder import Recorder
 from unweave.core.slices import Slice, SliceInput
@@ -36,7 +36,8 @@ class HookedRootModule(HookBlocks):
         """One forward run, its output, and the activations that `names_filter` picks.
 
         Sites that are one tensor in the model (`resid_post` of a layer and `resid_pre` of the
-        next) are one tensor here too.
+        next) are one tensor here too. Runs that a hook function begins within this one are not
+        cached.
 
         Args:
             names_filter: a name, a list of names or a predicate; None is every ordinary hook. What is
@@ -63,7 +64,9 @@ class HookedRootModule(HookBlocks):
             "remove_batch_dim": remove_batch_dim,
             "pos_slice": pos_slice,
         }
-        forward = self._groups([(names_filter, Recorder(kept, detach=detach, **how))], "fwd")
+        forward = self._groups(
+            [(names_filter, Recorder(kept, detach=detach, depth=hook_depth(), **how))], "fwd"
+        )
         gradients = [(names_filter, Recorder(kept, suffix="_grad", **how))] if incl_bwd else []
         backward = self._groups(gradients, "bwd")
         with self._on(forward + backward, reset_hooks_end, clear_contexts):

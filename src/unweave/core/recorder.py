@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from unweave.core.errors import HookError, InputError
-from unweave.core.hook_point import HookPoint
+from unweave.core.hook_point import HookPoint, hook_depth
 from unweave.core.sites import position_dim
 from unweave.core.slices import Slice, SliceInput
 
@@ -22,6 +22,8 @@ class Recorder:
         remove_batch_dim: drop the first dimension, which must be 1.
         pos_slice: the positions to keep (queries, of scores and patterns); the dimension stays.
         suffix: put after the name.
+        depth: `hook_depth()` of the run to record, and not of those that hook functions begin in it;
+            None records every run.
 
     Raises:
         InputError: for a device that is not there or a slice that is none, and when a tensor comes
@@ -37,8 +39,9 @@ class Recorder:
         remove_batch_dim: bool = False,
         pos_slice: Slice | SliceInput = None,
         suffix: str = "",
+        depth: int | None = None,
     ) -> None:
-        self.kept, self.detach, self.suffix = kept, detach, suffix
+        self.kept, self.detach, self.suffix, self.depth = kept, detach, suffix, depth
         self.device = None if device is None else require_device(device)
         self.remove_batch_dim = remove_batch_dim
         self.pos_slice = Slice.unwrap(pos_slice)
@@ -48,6 +51,8 @@ class Recorder:
 
     def __call__(self, tensor: Tensor, /, *, hook: HookPoint) -> Tensor | None:
         """Keep `tensor`; give it back, made of what was kept, if gradients are to flow through that."""
+        if self.depth is not None and hook_depth() != (self.depth if self.only_reads else self.depth + 1):
+            return None
         part = tensor
         # What an expert was sent has no dimension of sequences.
         drop = self.remove_batch_dim and hook.routed is None

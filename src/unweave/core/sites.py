@@ -121,7 +121,7 @@ def get_act_name(name: str, layer: int | None = None, layer_type: str | None = N
 
 def position_dim(name: str) -> int:
     """The dimension of positions at the hook of this name, from the end: of queries, in scores and patterns."""
-    return -3 if name.endswith(_PER_HEAD) else -2
+    return -3 if name.endswith(_PER_HEAD) or ".q_norm." in name or ".k_norm." in name else -2
 
 
 def _required(layer: int | None, name: str) -> int:

@@ -9,8 +9,9 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 from tqdm import tqdm
 
-from unweave.core.errors import InputError
+from unweave.core.errors import HookError, InputError
 from unweave.core.hooks import HookFunction, HookPoint
+from unweave.core.sites import position_dim
 from unweave.core.tokens import require_tokens
 from unweave.model.inputs import check_mask
 from unweave.model.kv_cache import KeyValueCache
@@ -75,7 +76,7 @@ def generate(
             tokens[:, new],
             attention_mask=attended[:, new],
             past_kv_cache=cache,
-            unembed_at=slice(-1, None),
+            unembed_at=_unembedded(model),
         )[:, -1].to(tokens.device)
         chosen = sampler(logits, tokens, attended)
         if stops is not None:
@@ -89,7 +90,7 @@ def generate(
 
 
 def at_position(
-    model: HookedTransformer, position: int, edit: Callable[[Tensor], Tensor], dim: int = 1
+    model: HookedTransformer, position: int, edit: Callable[[Tensor], Tensor], dim: int | None = None
 ) -> HookFunction:
     """A hook that edits one absolute position, and the others not, in every run that reaches it.
 
@@ -98,19 +99,35 @@ def at_position(
 
     Args:
         edit: is given the tensor's slice at that position, and returns what to put there.
-        dim: the dimension of positions: 1 but for scores and pattern, where it is 2 for queries.
-            Keys, in them and in `hook_rot_k`, are counted from position 0 in every run: there a
-            plain hook does.
+        dim: the dimension of positions; None is the hook's own: of queries, in scores and pattern,
+            whose keys are counted from position 0 in every run, as those of `hook_rot_k` are.
+
+    Raises:
+        HookError: where there are no positions, as in what an expert was sent.
     """
 
     def hook_function(tensor: Tensor, /, *, hook: HookPoint) -> Tensor | None:
-        index = position - model.run_offset
-        if not 0 <= index < tensor.shape[dim]:
+        axis = position_dim(hook.name) if dim is None else dim
+        if hook.routed is not None or not -tensor.ndim < axis < tensor.ndim:
+            raise HookError(
+                wanted=f"positions at {hook.name}",
+                got=f"a tensor of shape {tuple(tensor.shape)}",
+                remedy="edit a site that has them",
+            )
+        index = position if hook.name.endswith("hook_rot_k") else position - model.run_offset
+        if not 0 <= index < tensor.shape[axis]:
             return None
-        tensor.select(dim, index).copy_(edit(tensor.select(dim, index).clone()))
+        tensor.select(axis, index).copy_(edit(tensor.select(axis, index).clone()))
         return tensor
 
     return hook_function
+
+
+def _unembedded(model: HookedTransformer) -> slice:
+    """The last position alone, unless a hook at the end of the model is to see them all, as elsewhere."""
+    end = (*model.ln_final.modules(), *model.unembed.modules())
+    watched = any(module.active for module in end if isinstance(module, HookPoint))
+    return slice(None) if watched else slice(-1, None)
 
 
 def _left_padded(attended: Bool[Tensor, "batch pos"] | None) -> Bool[Tensor, "batch pos"] | None:

@@ -170,29 +170,29 @@ class HookedTransformer(TextMethods, HookedRootModule):
                 if self.placement is not None:
                     resid, run = on_device(resid, run, self.placement.blocks[layer], runs)
                 resid = self.blocks[layer](resid, run)
-        if start_at_layer is not None or stop_at_layer is not None:
-            self._excuse_others(layers, start_at_layer is not None, stop_at_layer is not None)
-        if stop_at_layer is not None:
-            return resid
-        if return_type is None and not any(point.active for point in self._final_points()):
-            return None
-        if self.placement is not None:
-            resid = resid.to(self.placement.last)
-        normalized = self.ln_final(resid[:, unembed_at])
-        if return_type is None:
-            return None
-        logits = self.logits(normalized)
-        if return_type == "logits":
-            return logits
-        if tokens is None:
-            raise InputError(
-                wanted="tokens, for the loss of a run from start_at_layer",
-                got="none",
-                remedy="pass tokens=, or ask for logits",
-            )
-        attended = None if run.attended is None else run.attended[:, run.offset :].to(logits.device)
-        loss = self.loss_fn(logits, tokens.to(logits.device), attended, loss_per_token)
-        return loss if return_type == "loss" else Output(logits, loss)
+            if start_at_layer is not None or stop_at_layer is not None:
+                self._excuse_others(layers, start_at_layer is not None, stop_at_layer is not None)
+            if stop_at_layer is not None:
+                return resid
+            if return_type is None and not any(point.active for point in self._final_points()):
+                return None
+            if self.placement is not None:
+                resid = resid.to(self.placement.last)
+            normalized = self.ln_final(resid[:, unembed_at])
+            if return_type is None:
+                return None
+            logits = self.logits(normalized)
+            if return_type == "logits":
+                return logits
+            if tokens is None:
+                raise InputError(
+                    wanted="tokens, for the loss of a run from start_at_layer",
+                    got="none",
+                    remedy="pass tokens=, or ask for logits",
+                )
+            attended = None if run.attended is None else run.attended[:, run.offset :].to(logits.device)
+            loss = self.loss_fn(logits, tokens.to(logits.device), attended, loss_per_token)
+            return loss if return_type == "loss" else Output(logits, loss)
 
     def loss_fn(
         self,
