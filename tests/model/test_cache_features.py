@@ -246,3 +246,21 @@ def test_gradients_of_experts_are_cut_as_they_are():
         assert len(part[name]) == len(part[f"{name}_grad"])
         rows = [(whole[name] == row).all(-1).nonzero()[0].item() for row in part[name]]
         assert torch.equal(part[f"{name}_grad"], whole[f"{name}_grad"][rows])
+
+
+QUERIES = ("attn_scores", "pattern", "rel_pos_hook")
+
+
+@EVERY
+def test_positions_of_one_sequence_at_every_site(fields: dict[str, Any]):
+    model = small_model(**{**fields, "dtype": "float64"})
+    names = list(model.hook_dict)
+    _, whole = model.run_with_cache(TOKENS[:1], names_filter=names)
+    _, part = model.run_with_cache(TOKENS[:1], names_filter=names, pos_slice=[5, 2], remove_batch_dim=True)
+    assert list(part) == list(whole)
+    for name in names:
+        if ".experts." not in name:
+            dim = 2 if name.endswith(QUERIES) else 1
+            assert torch.equal(part[name], whole[name].index_select(dim, torch.tensor([5, 2]))[0]), name
+    _, usual = model.run_with_cache(TOKENS[:1], pos_slice=-1, remove_batch_dim=True)
+    assert set(usual) == {name for name in names if not model.hook_dict[name].on_demand}

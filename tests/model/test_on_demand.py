@@ -8,7 +8,7 @@ from torch import Tensor
 
 from tests.model.features import FEATURES
 from tests.model.small import assert_equal_to, small_model, small_tokens
-from unweave.core.errors import HookError
+from unweave.core.errors import HookError, MissingActivation
 from unweave.model.transformer import HookedTransformer
 
 TOKENS = small_tokens()
@@ -227,3 +227,19 @@ def test_an_edit_in_place_leaves_what_the_stream_cached(site: str):
     _, cache = model.run_with_cache(TOKENS, names_filter=[f"blocks.0.{site}", "blocks.0.hook_resid_pre"])
     cache[f"blocks.0.{site}"].zero_()
     assert torch.equal(cache["resid_pre", 0], clean["resid_pre", 0])
+
+
+def test_a_filter_that_picks_others_too_leaves_them_out_and_the_cache_says_why():
+    model = small_model(**GROUPED)
+    _, cache = model.run_with_cache(
+        TOKENS, names_filter=lambda name: name.endswith(("hook_z", "hook_result"))
+    )
+    assert {name.rpartition(".")[2] for name in cache} == {"hook_z"}
+    with pytest.raises(MissingActivation) as raised:
+        _ = cache["result", 1]
+    assert str(raised.value) == (
+        "wanted an activation that this run cached; got ('result', 1); "
+        "name it in names_filter: it is computed only when it is named"
+    )
+    _, cache = model.run_with_cache(TOKENS, names_filter=lambda name: name.endswith("hook_result"))
+    assert list(cache) == ["blocks.0.attn.hook_result", "blocks.1.attn.hook_result"]
