@@ -12,6 +12,7 @@ from tests.model.features import FEATURES
 from tests.model.small import assert_equal_to, small_model, small_tokens
 from unweave.core.errors import InputError, MissingActivation
 from unweave.model.cache import ActivationCache
+from unweave.model.norm import Norm
 from unweave.model.transformer import HookedTransformer
 
 # A stream that is normed after every addition has no parts: test_cache_decompositions has what is refused.
@@ -80,7 +81,7 @@ def test_what_is_left_without_one_head_is_the_stream_without_it(fields: dict[str
         x[:, :, int(label[-1])] = 0
 
     edits: list[tuple[str, Any]] = [("blocks.1.attn.hook_result", without)]
-    if model.cfg.use_normalization_before_and_after:
+    if model.blocks[1].ln1_post is not None:
         edits.append(("blocks.1.ln1_post.hook_scale", lambda x, hook: cache[hook.name].clone()))
     with model.hooks(fwd_hooks=edits):
         types = (TOKENS > 4).long() if model.cfg.n_token_types else None
@@ -104,8 +105,8 @@ def test_the_input_of_an_mlp(fields: dict[str, Any]):
     assert_equal_to(1e-10, cache.get_full_resid_decomposition(1, mlp_input=True).sum(0), wanted)
     assert torch.equal(cache.accumulated_resid(1, mlp_input=True)[-1], wanted)
     read = cache.decompose_resid(1, mlp_input=True, apply_ln=True).sum(0)
-    if model.cfg.normalization_type is not None:
-        norm = model.blocks[1].ln2
+    norm = model.blocks[1].ln2
+    if isinstance(norm, Norm):
         assert_equal_to(1e-10, read, cache["normalized", 1, "ln2"] * (1.0 if norm.w is None else norm.w))
 
 
