@@ -1,0 +1,238 @@
+"""Patched runs, exactly: each begins where its first patch acts, and many run as one batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from unweave.core.errors import InputError
+from unweave.core.hooks import HookFunction, HookPoint
+from unweave.engine.base import Base, Foreign
+from unweave.engine.edits import Edit, HookEdit, Patch, Watch, applied
+from unweave.engine.layout import AT_TOKENS, layer_of
+from unweave.engine.metrics import Bound, Function
+from unweave.engine.planner import Batch, Planner
+from unweave.model.transformer import HookedTransformer
+
+# Edits of the rows of a batch that belong to one patch.
+Rows = list[tuple[slice, list[Edit | HookEdit]]]
+Stream = Float[Tensor, "row pos d_model"]
+
+
+@dataclass
+class Executor:
+    """Measures patched runs.
+
+    Args:
+        metric: a bound metric, or a function of the logits of all samples and positions.
+        progress: called with the number of patches done.
+    """
+
+    model: HookedTransformer
+    base: Base
+    foreign: Foreign
+    metric: Bound | Function
+    planner: Planner
+    watch: Watch = field(default_factory=Watch)
+    progress: Callable[[int], Any] = lambda _: None
+    batches_run: int = 0
+
+    @torch.no_grad()
+    def measured(self, patches: Sequence[Patch]) -> Float[Tensor, "patch sample"] | Float[Tensor, " patch"]:
+        """The metric under each patch: a number for each sample, or one where a function gives one."""
+        results: Tensor | None = None
+        for batch in self.planner.batches(patches):
+            chosen = [patches[number] for number in batch.patches]
+            values = self._whole(chosen[0]) if batch.whole else self._together(chosen, batch)
+            if results is None:
+                shape = (len(patches), *([self.base.inputs.shape[0]] if values.ndim == 2 else []))
+                results = values.new_empty(shape)
+            numbers = torch.tensor(batch.patches, device=values.device)
+            if values.ndim == 2:
+                results[numbers, batch.samples] = values
+            else:
+                results[numbers] = values
+            self.batches_run += 1
+            self.progress(len(chosen) if batch.samples.stop == self.base.inputs.shape[0] else 0)
+        assert results is not None
+        return results
+
+    @torch.no_grad()
+    def clean(self) -> Float[Tensor, " sample"] | Float[Tensor, ""]:
+        """The metric of the run without patches; to be called first."""
+        if not isinstance(self.metric, Bound):
+            assert self.base.logits is not None
+            return called(self.metric, self.base.logits)
+        self.metric.take_clean(read_logits(self.model, self.base, self.metric))
+        return self.metric.mean(self.metric.clean)
+
+    def _together(self, patches: Sequence[Patch], batch: Batch) -> Tensor:
+        """All these patches as one batch, which grows where further ones begin: `[patch, sample]`."""
+        n_layers, samples, offset = self.model.cfg.n_layers, batch.samples, batch.offset
+        active: list[Patch] = []
+        stream: Stream | None = None
+        for layer in range(patches[0].start, n_layers + 1):
+            new = [patch for patch in patches if patch.start == layer]
+            active += new
+            if layer == AT_TOKENS:
+                stream = self._embedded(active, samples, offset)
+                continue
+            if new:
+                fresh = self.base.streams[layer][samples, offset:].repeat(len(new), 1, 1)
+                stream = fresh if stream is None else torch.cat([stream, fresh])
+            assert stream is not None
+            if layer < n_layers:
+                stream = self._layer(layer, stream, active, samples, offset)
+        assert stream is not None
+        return self._read(stream, active, samples, offset)
+
+    def _embedded(self, active: Sequence[Patch], samples: slice, offset: int) -> Stream:
+        inputs = self.base.inputs.of(samples)
+        tokens, types = inputs.tokens[:, offset:], inputs.token_type_ids
+        types = None if types is None else types[:, offset:].repeat(len(active), 1)
+        with self._on(AT_TOKENS, active, samples, offset):
+            return self.model(
+                tokens.repeat(len(active), 1),
+                stop_at_layer=0,
+                token_type_ids=types,
+                **self._surroundings(0, len(active), samples, offset),
+            )
+
+    def _layer(
+        self, layer: int, stream: Stream, active: Sequence[Patch], samples: slice, offset: int
+    ) -> Stream:
+        with self._on(layer, active, samples, offset):
+            return self.model(
+                stream,
+                start_at_layer=layer,
+                stop_at_layer=layer + 1,
+                **self._surroundings(layer, len(active), samples, offset),
+            )
+
+    def _surroundings(self, layer: int, patches: int, samples: slice, offset: int) -> dict[str, Any]:
+        """The mask of the positions that are run, and the keys and values of those before."""
+        mask = self.base.inputs.attention_mask
+        mask = None if mask is None else mask[samples, offset:].repeat(patches, 1)
+        past = self.base.past(layer, patches, samples, offset)
+        return {"attention_mask": mask, "past_kv_cache": past}
+
+    def _on(self, layer: int, active: Sequence[Patch], samples: slice, offset: int) -> Any:
+        """The model with the hooks of this layer's edits."""
+        n_layers = self.model.cfg.n_layers
+        rows_by_name: dict[str, Rows] = {}
+        size = len(self.base.inputs.tokens[samples])
+        for number, patch in enumerate(active):
+            rows = slice(number * size, (number + 1) * size)
+            for name in patch.names:
+                if layer_of(name, n_layers) == layer:
+                    rows_by_name.setdefault(name, []).append((rows, patch.at(name)))
+        hooks = [(name, self._hook(rows, samples, offset)) for name, rows in rows_by_name.items()]
+        return self.model.hooks(hooks)
+
+    def _hook(self, rows: Rows, samples: slice, offset: int) -> HookFunction:
+        def hook_rows(tensor: Tensor, /, *, hook: HookPoint) -> Tensor:
+            if len(rows) == 1 and _all_rows(rows[0][0], tensor):
+                return applied(tensor, rows[0][1], hook, samples, offset, self.watch)
+            for own, edits in rows:
+                applied(tensor[own], edits, hook, samples, offset, self.watch)
+            return tensor
+
+        return hook_rows
+
+    def _read(self, stream: Stream, active: Sequence[Patch], samples: slice, offset: int) -> Tensor:
+        """The metric, from what goes into the final norm: `[patch, sample]`, or `[patch]`."""
+        model, n_patches = self.model, len(active)
+        edited = any(layer_of(n, model.cfg.n_layers) == model.cfg.n_layers for p in active for n in p.names)
+        by_patch = stream.unflatten(0, (n_patches, -1))
+        n_samples, n_left = by_patch.shape[1:3]
+        read = n_left if edited or not isinstance(self.metric, Bound) else self.metric.where.shape[1]
+        a_patch = 3 * n_samples * read * model.cfg.d_vocab_out * self.planner.itemsize
+        together = max(1, self.planner.memory // a_patch)
+        results: list[Tensor] = []
+        for first in range(0, n_patches, together):
+            some = slice(first, first + together)
+            if isinstance(self.metric, Bound) and not edited:
+                results.append(self._read_at(self.metric, by_patch[some], samples, offset))
+                continue
+            with self._on(model.cfg.n_layers, active[some], samples, offset):
+                logits = model(by_patch[some].flatten(0, 1), start_at_layer=model.cfg.n_layers)
+            logits = logits.unflatten(0, (-1, n_samples))
+            results.append(self._measured(logits, samples, offset))
+        return torch.cat(results)
+
+    def _read_at(self, metric: Bound, streams: Tensor, samples: slice, offset: int) -> Tensor:
+        """The metric, with logits computed only where it reads and something may have changed."""
+        where = metric.where[samples]
+        columns = (where >= offset).any(0)
+        clean = metric.clean[samples].expand(len(streams), *where.shape)
+        if not columns.any():
+            return metric.mean(clean, samples)
+        local = (where[:, columns] - offset).clamp_min(0)
+        rows = torch.arange(len(local), device=local.device)[:, None]
+        picked = streams[:, rows, local]
+        logits = self.model(picked.flatten(0, 1), start_at_layer=self.model.cfg.n_layers)
+        fresh = metric.each(logits.unflatten(0, picked.shape[:2]), samples, columns)
+        each = clean.to(fresh.dtype).clone()
+        each[:, :, columns] = torch.where(where[:, columns] >= offset, fresh, each[:, :, columns])
+        return metric.mean(each, samples)
+
+    def _measured(self, logits: Float[Tensor, "patch sample pos d_vocab"], samples: slice, offset: int) -> Tensor:
+        """The metric, from logits of all positions from `offset` on."""
+        if isinstance(self.metric, Bound):
+            where = self.metric.where[samples]
+            local = (where - offset).clamp_min(0)
+            rows = torch.arange(len(local), device=local.device)[:, None]
+            fresh = self.metric.each(logits[:, rows, local], samples)
+            clean = self.metric.clean[samples].to(fresh.dtype)
+            return self.metric.mean(torch.where(where >= offset, fresh, clean), samples)
+        assert self.base.logits is not None
+        before = self.base.logits[:, :offset]
+        return torch.stack([called(self.metric, torch.cat([before, after], 1)) for after in logits])
+
+    def _whole(self, patch: Patch) -> Tensor:
+        """One patch in one call of the model, whatever else acts in it: `[1, sample]`, or `[1]`."""
+        inputs, start = self.base.inputs, self.foreign.start(patch.start)
+        hooks = [(name, self._hook([(slice(None), patch.at(name))], slice(None), 0)) for name in patch.names]
+        with self.model.hooks(hooks):
+            if start == AT_TOKENS:
+                logits = self.model(inputs.tokens, **inputs.others)
+            else:
+                logits = self.model(
+                    self.base.streams[start], start_at_layer=start, attention_mask=inputs.attention_mask
+                )
+        return self._measured(logits[None], slice(None), 0)
+
+
+def called(function: Function, logits: Float[Tensor, "sample pos d_vocab"]) -> Tensor:
+    """What the user's function makes of the logits.
+
+    Raises:
+        InputError: if that is neither a number nor one for each sample.
+    """
+    value = function(logits)
+    if isinstance(value, float | int):
+        value = torch.tensor(float(value))
+    if not isinstance(value, Tensor) or value.shape not in ((), (len(logits),)):
+        raise InputError(
+            wanted=f"a number, or one for each of {len(logits)} samples, from the metric",
+            got=f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__,
+            remedy="return a tensor [sample] or a single number",
+        )
+    return value
+
+
+def read_logits(model: HookedTransformer, base: Base, metric: Bound) -> Float[Tensor, "sample k d_vocab"]:
+    """The logits of the run without patches where the metric reads."""
+    rows = torch.arange(len(metric.where), device=metric.where.device)[:, None]
+    if base.logits is not None:
+        return base.logits[rows, metric.where]
+    return model(base.streams[model.cfg.n_layers][rows, metric.where], start_at_layer=model.cfg.n_layers)
+
+
+def _all_rows(rows: slice, tensor: Tensor) -> bool:
+    return rows.start in (0, None) and (rows.stop is None or rows.stop >= len(tensor))
