@@ -18,7 +18,9 @@ class Worker:
     """A module of ours that runs under another Python, and ends with the block."""
 
     def __init__(self, python: Path | str, module: str, *, threads: int | None = None) -> None:
-        environment = {**os.environ, "PYTHONWARNINGS": "ignore", "PYTHONPATH": str(ROOT)}
+        # This checkout's own code, wherever the environment's unweave was installed from.
+        paths = os.pathsep.join([str(ROOT), str(ROOT / "src")])
+        environment = {**os.environ, "PYTHONWARNINGS": "ignore", "PYTHONPATH": paths}
         if threads is not None:
             environment["OMP_NUM_THREADS"] = str(threads)
         self.module = module

@@ -16,10 +16,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from unweave import analysis, charts, experiments, planted, tasks, training
+    from unweave import analysis, charts, engine, experiments, planted, tasks, training
     from unweave.core.factored_matrix import FactoredMatrix
     from unweave.core.hook_point import HookPoint
     from unweave.core.hooked_module import HookedRootModule
+    from unweave.core.results import Result
+    from unweave.engine.inputs import Inputs
+    from unweave.engine.intervene import intervene
+    from unweave.engine.metrics import KL, LogitDifference, Loss, Probability, Rank
+    from unweave.engine.site import Site
+    from unweave.engine.sweep import sweep
     from unweave.model.cache import ActivationCache
     from unweave.model.config import HookedTransformerConfig
     from unweave.model.encoder import HookedEncoder
@@ -30,6 +36,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "KL",
     "ActivationCache",
     "FactoredMatrix",
     "HookPoint",
@@ -37,12 +44,22 @@ __all__ = [
     "HookedRootModule",
     "HookedTransformer",
     "HookedTransformerConfig",
+    "Inputs",
+    "LogitDifference",
+    "Loss",
+    "Probability",
+    "Rank",
+    "Result",
+    "Site",
     "__version__",
     "analysis",
     "charts",
+    "engine",
     "experiments",
+    "intervene",
     "load",
     "planted",
+    "sweep",
     "tasks",
     "training",
     "wrap",
@@ -57,11 +74,22 @@ _HOMES = {
     "HookedRootModule": "unweave.core.hooked_module:HookedRootModule",
     "HookedTransformer": "unweave.model.transformer:HookedTransformer",
     "HookedTransformerConfig": "unweave.model.config:HookedTransformerConfig",
+    "Inputs": "unweave.engine.inputs:Inputs",
+    "KL": "unweave.engine.metrics:KL",
+    "LogitDifference": "unweave.engine.metrics:LogitDifference",
+    "Loss": "unweave.engine.metrics:Loss",
+    "Probability": "unweave.engine.metrics:Probability",
+    "Rank": "unweave.engine.metrics:Rank",
+    "Result": "unweave.core.results:Result",
+    "Site": "unweave.engine.site:Site",
     "analysis": "unweave.analysis",
     "charts": "unweave.charts",
+    "engine": "unweave.engine",
     "experiments": "unweave.experiments",
+    "intervene": "unweave.engine.intervene:intervene",
     "load": "unweave.model.saved:load",
     "planted": "unweave.planted",
+    "sweep": "unweave.engine.sweep:sweep",
     "tasks": "unweave.tasks",
     "training": "unweave.training",
     "wrap": "unweave.model.wrapped:wrap",

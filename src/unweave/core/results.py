@@ -161,7 +161,9 @@ class Result:
             {**self.provenance, "selected": {**self.provenance.get("selected", {}), **labels}},
             self.approximate,
             tuple(
-                check for check in self.rechecks if all(check.labels.get(d, lb) == lb for d, lb in labels.items())
+                check
+                for check in self.rechecks
+                if all(check.labels.get(d, lb) == lb for d, lb in labels.items())
             ),
             self.warnings,
         )
@@ -237,7 +239,9 @@ class Result:
                 tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except (OSError, SafetensorError) as error:
             raise InputError(
-                wanted=f"a whole result in {path}", got=str(error), remedy="name a file that result.save wrote"
+                wanted=f"a whole result in {path}",
+                got=str(error),
+                remedy="name a file that result.save wrote",
             ) from error
         if head.get("format") != FORMAT or head.get("format_version") != FORMAT_VERSION:
             raise InputError(
@@ -259,7 +263,9 @@ class Result:
         )
 
     def _columns(self, per_sample: bool) -> dict[str, list[Any]]:
-        values, effect = (self._samples(), self.effect_per_sample) if per_sample else (self.values, self.effect)
+        values, effect = (
+            (self._samples(), self.effect_per_sample) if per_sample else (self.values, self.effect)
+        )
         n_each = values.numel() // self.values.numel()
         columns: dict[str, list[Any]] = {dim: [] for dim in self.dims}
         for number in range(self.values.numel()):

@@ -137,4 +137,3 @@ def _about_wholes(wholes: Sequence[Recheck], method: str) -> list[str]:
                 f"of {check.exact:.3g}: gradients vanish or cancel there"
             )
     return texts
-

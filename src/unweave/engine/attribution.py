@@ -180,5 +180,6 @@ def _gradients(total: Tensor, leaves: list[Tensor]) -> list[Tensor]:
             got="one that is not differentiable, or doesn't depend on the sites",
             remedy='write method="exact", or another metric',
         )
-    found = torch.autograd.grad(total, leaves, allow_unused=True)
-    return [torch.zeros_like(leaf) if g is None else g for leaf, g in zip(leaves, found, strict=True)]
+    # At a site that the metric doesn't depend on it is zero.
+    found = torch.autograd.grad(total, leaves, allow_unused=True, materialize_grads=True)
+    return list(found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -91,17 +92,13 @@ def run_base(
     """
     shapes: dict[str, tuple[int, ...]] = {}
 
-    def measure(tensor: Tensor, /, *, hook: HookPoint) -> None:
-        shapes[hook.name] = tuple(tensor.shape)
-
-    measure.only_reads = True
     n_layers = model.cfg.n_layers
     causal = model.cfg.attention_dir == "causal" and foreign.first is None
     past = None
     if causal:
         past = KeyValueCache.init_cache(model.cfg, model.W_E.device, len(inputs.tokens))
     ends = [block_site(layer, "resid_post") for layer in range(n_layers)]
-    hooks = [(name, measure) for name in dict.fromkeys(names)]
+    hooks = [(name, Ruler(shapes)) for name in dict.fromkeys(names)]
     # Hooks of the user's may stand after the last layer.
     full = all_logits or foreign.first is not None or any(layer_of(n, n_layers) == n_layers for n, _ in hooks)
     kind = "logits" if full else None
@@ -111,6 +108,18 @@ def run_base(
     if foreign.start(0) == 0:
         streams[0] = model(inputs.tokens, stop_at_layer=0, **inputs.others)
     return Base(inputs, streams, past, shapes, logits)
+
+
+@dataclass(frozen=True)
+class Ruler:
+    """Keeps the shapes of what passes."""
+
+    shapes: dict[str, tuple[int, ...]]
+    only_reads: ClassVar[bool] = True
+
+    def __call__(self, tensor: Tensor, /, *, hook: HookPoint) -> None:
+        """Keep this one's."""
+        self.shapes[hook.name] = tuple(tensor.shape)
 
 
 @contextmanager

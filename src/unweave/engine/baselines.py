@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -11,25 +12,21 @@ from unweave.core import seeds
 from unweave.core.errors import InputError
 from unweave.core.results import Result, t_quantile
 from unweave.engine.edits import Edit, Patch
-from unweave.engine.study import Study
 
 # A gap below this part of the values themselves is refused.
 SMALLEST_GAP = 1e-3
 
 
-def random_controls(study: Study, draws: int, seed: int) -> Tensor:
-    """The metric under some of the patches, drawn at random, with a random change in place of theirs.
+def random_controls(patches: Sequence[Patch], draws: int, seed: int) -> list[Patch]:
+    """Some of the patches, drawn at random, with a random change in place of theirs.
 
     Each entry of a site is changed by as much as the patch changes it (by the norm over its last
-    dimension, in each sample, position and head), in a random direction. `[draw, sample]` or `[draw]`.
+    dimension, in each sample, position and head), in a random direction.
     """
     # Nothing is known of how much a hook function changes.
-    patches = [patch for patch in study.patches if all(isinstance(edit, Edit) for edit in patch.edits)]
-    order = torch.randperm(len(patches), generator=seeds.generator(seed, "controls"))[:draws]
-    chosen = [_randomised(patches[number], seeds.derive(seed, "control", number)) for number in order.tolist()]
-    if not chosen:
-        return study.clean.new_empty(0, *study.clean.shape)
-    return study.executor.measured(chosen)
+    able = [patch for patch in patches if all(isinstance(edit, Edit) for edit in patch.edits)]
+    order = torch.randperm(len(able), generator=seeds.generator(seed, "controls"))[:draws]
+    return [_randomised(able[number], seeds.derive(seed, "control", number)) for number in order.tolist()]
 
 
 def _randomised(patch: Patch, seed: int) -> Patch:
@@ -40,32 +37,41 @@ def _randomised(patch: Patch, seed: int) -> Patch:
     return Patch(edits, patch.n_layers)
 
 
-def normalised(result: Result) -> Result:
-    """The result with 0 for the run without patches and 1 for the source's, by their means.
+def require_gap(baselines: Mapping[str, Tensor]) -> tuple[float, float]:
+    """The means of the run without patches and of the source's, if they can be told apart.
 
     Raises:
-        InputError: without a source that was run, or if the two are too close.
+        InputError: without a source that was run, or if the two are too close to normalise by.
     """
-    if "source" not in result.baselines:
+    if "source" not in baselines:
         raise InputError(
             wanted="source=, tokens of the same shape, to normalise by",
             got="none that was run",
             remedy="pass the tokens and not a cache, or leave normalise out",
         )
-    clean, source = result.baselines["clean"], result.baselines["source"]
-    gap = (source - clean).mean()
+    clean, source = baselines["clean"].double(), baselines["source"].double()
     size = torch.maximum(source.abs().mean(), clean.abs().mean())
     # Written so that nan fails too.
-    if not gap.abs() > SMALLEST_GAP * size:
+    if not (source - clean).mean().abs() > SMALLEST_GAP * size:
         raise InputError(
-            wanted=f"a metric that differs between the run and the source by more than {SMALLEST_GAP:g} of its size",
+            wanted=f"a metric that differs between run and source by more than {SMALLEST_GAP:g} of its size",
             got=f"{clean.mean().item():.6g} and {source.mean().item():.6g}",
             remedy="take inputs that the metric tells apart, or leave normalise out",
         )
-    zero = clean.mean()
+    return clean.mean().item(), source.mean().item()
+
+
+def normalised(result: Result) -> Result:
+    """The result with 0 for the run without patches and 1 for the source's, by their means.
+
+    Raises:
+        InputError: as `require_gap`.
+    """
+    zero, one = require_gap(result.baselines)
+    gap = one - zero
 
     def scaled(values: Tensor) -> Tensor:
-        return (values - zero.to(values)) / gap.to(values)
+        return (values - zero) / gap
 
     return dataclasses.replace(
         result,
@@ -73,14 +79,12 @@ def normalised(result: Result) -> Result:
         per_sample=None if result.per_sample is None else scaled(result.per_sample),
         baselines={name: scaled(values) for name, values in result.baselines.items()},
         unit="0 is the run without patches, 1 the source",
-        provenance={**result.provenance, "normalised by": [zero.item(), (zero + gap).item()]},
+        provenance={**result.provenance, "normalised by": [zero, one]},
         rechecks=tuple(
-            dataclasses.replace(
-                check, approximate=check.approximate / gap.item(), exact=check.exact / gap.item()
-            )
+            dataclasses.replace(check, approximate=check.approximate / gap, exact=check.exact / gap)
             for check in result.rechecks
         ),
-        warnings=(*result.warnings, *_wide(source - clean)),
+        warnings=(*result.warnings, *_wide(result.baselines["source"] - result.baselines["clean"])),
     )
 
 

@@ -173,7 +173,7 @@ class Binder:
                     got=name,
                     remedy="name another site, or set, add or zero there",
                 )
-            self.runs.want(operation.source, name, operation.reduced)
+            self.runs.want(operation.run, name, operation.reduced)
 
     def _patch(self, changes: Sequence[tuple[Change, list[str]]]) -> Patch:
         edits = [self._edit(change, name) for change, names in changes for name in names]
@@ -210,7 +210,7 @@ class Binder:
         return self._references[key]
 
     def _made_reference(self, operation: Operation, name: str) -> Tensor:
-        reference = self.runs.get(operation.source, name, operation.reduced)
+        reference = self.runs.get(operation.run, name, operation.reduced)
         samples, n_pos = self.base.shape
         dims = dims_of(name)
         assert dims is not None

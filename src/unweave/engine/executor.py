@@ -45,6 +45,8 @@ class Executor:
     @torch.no_grad()
     def measured(self, patches: Sequence[Patch]) -> Float[Tensor, "patch sample"] | Float[Tensor, " patch"]:
         """The metric under each patch: a number for each sample, or one where a function gives one."""
+        if not patches:
+            return torch.empty(0)
         results: Tensor | None = None
         for batch in self.planner.batches(patches):
             chosen = [patches[number] for number in batch.patches]
@@ -181,7 +183,9 @@ class Executor:
         each[:, :, columns] = torch.where(where[:, columns] >= offset, fresh, each[:, :, columns])
         return metric.mean(each, samples)
 
-    def _measured(self, logits: Float[Tensor, "patch sample pos d_vocab"], samples: slice, offset: int) -> Tensor:
+    def _measured(
+        self, logits: Float[Tensor, "patch sample pos d_vocab"], samples: slice, offset: int
+    ) -> Tensor:
         """The metric, from logits of all positions from `offset` on."""
         if isinstance(self.metric, Bound):
             where = self.metric.where[samples]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
@@ -153,7 +153,7 @@ def _listed(interventions: Change | Sequence[Change]) -> list[Change]:
     alone = isinstance(interventions, Intervention) or (
         isinstance(interventions, tuple) and len(interventions) == 2 and isinstance(interventions[0], str)
     )
-    changes: list[Any] = [interventions] if alone else list(interventions)
+    changes = [cast(Change, interventions)] if alone else list(cast(Sequence[Change], interventions))
     if not changes:
         raise InputError(
             wanted="at least one intervention", got="none", remedy="write Site('z', layer=0).zero(), say"

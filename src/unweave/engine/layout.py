@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from jaxtyping import Float, Int
@@ -146,7 +147,7 @@ def chosen(index: Index, size: int, dim: str) -> Choice:
         case int() if not isinstance(index, bool):
             indices = torch.tensor([index])
         case _ if not isinstance(index, bool | str):
-            indices = torch.tensor(list(index), dtype=torch.long)
+            indices = torch.tensor(list(cast(Sequence[int], index)), dtype=torch.long)
         case _:
             raise _refused(dim, repr(index))
     return _within(indices, size, dim)

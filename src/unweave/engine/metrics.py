@@ -81,12 +81,14 @@ class LogitDifference(Metric):
         return self.pos
 
     def targets(self, inputs: Inputs, where: Tensor, d_vocab: int) -> dict[str, Tensor]:
+        """The tokens that it asks about."""
         return {
             name: _tokens(name, value, where, d_vocab)
             for name, value in (("right", self.right), ("wrong", self.wrong))
         }
 
     def each(self, logits: Tensor, **targets: Tensor) -> Tensor:
+        """The difference."""
         return _at(logits, targets["right"]) - _at(logits, targets["wrong"])
 
 
@@ -111,9 +113,11 @@ class Loss(Metric):
         return self.pos
 
     def all_positions(self, n_pos: int) -> slice:
+        """Those that have a next token, if it is the target."""
         return slice(0, n_pos - 1 if self.target is None else n_pos)
 
     def targets(self, inputs: Inputs, where: Tensor, d_vocab: int) -> dict[str, Tensor]:
+        """The tokens that it asks about."""
         if self.target is not None:
             return {"target": _tokens("target", self.target, where, d_vocab)}
         if int(where.max()) + 1 >= inputs.shape[1]:
@@ -122,13 +126,17 @@ class Loss(Metric):
                 got=f"the last one, {int(where.max())}",
                 remedy="leave it out, or write Loss(target=...)",
             )
-        return {"target": _tokens("target", inputs.tokens.to(where.device).gather(1, where + 1), where, d_vocab)}
+        return {
+            "target": _tokens("target", inputs.tokens.to(where.device).gather(1, where + 1), where, d_vocab)
+        }
 
     def counted(self, inputs: Inputs, where: Tensor) -> Tensor:
+        """Those that are no padding, and whose target is none."""
         counted = _attended(inputs, where)
         return counted if self.target is not None else counted & _attended(inputs, where + 1)
 
     def each(self, logits: Tensor, **targets: Tensor) -> Tensor:
+        """The loss, in nats."""
         logits = _raised(logits)
         return logits.logsumexp(-1) - _at(logits, targets["target"])
 
@@ -146,9 +154,11 @@ class Probability(Metric):
         return self.pos
 
     def targets(self, inputs: Inputs, where: Tensor, d_vocab: int) -> dict[str, Tensor]:
+        """The tokens that it asks about."""
         return {"token": _tokens("token", self.token, where, d_vocab)}
 
     def each(self, logits: Tensor, **targets: Tensor) -> Tensor:
+        """The probability."""
         logits = _raised(logits)
         return (_at(logits, targets["token"]) - logits.logsumexp(-1)).exp()
 
@@ -167,9 +177,11 @@ class KL(Metric):
         return self.pos
 
     def targets(self, inputs: Inputs, where: Tensor, d_vocab: int) -> dict[str, Tensor]:
+        """The tokens that it asks about."""
         return {}
 
     def each(self, logits: Tensor, **targets: Tensor) -> Tensor:
+        """The divergence, in nats."""
         clean, patched = targets["clean"], _raised(logits).log_softmax(-1)
         # Where the clean run says never, the summand is 0.
         return (clean.exp() * (clean - patched).masked_fill(clean == -torch.inf, 0.0)).sum(-1)
@@ -189,9 +201,11 @@ class Rank(Metric):
         return self.pos
 
     def targets(self, inputs: Inputs, where: Tensor, d_vocab: int) -> dict[str, Tensor]:
+        """The tokens that it asks about."""
         return {"token": _tokens("token", self.token, where, d_vocab)}
 
     def each(self, logits: Tensor, **targets: Tensor) -> Tensor:
+        """The rank."""
         logits = _raised(logits)
         return (logits > _at(logits, targets["token"])[..., None]).sum(-1).to(logits.dtype)
 
@@ -214,7 +228,10 @@ class Bound:
     clean: Tensor = field(default_factory=lambda: torch.empty(0))
 
     def each(
-        self, logits: Float[Tensor, "*patch sample k d_vocab"], samples: slice = slice(None), columns: slice | Tensor = slice(None)
+        self,
+        logits: Float[Tensor, "*patch sample k d_vocab"],
+        samples: slice = slice(None),
+        columns: slice | Tensor = slice(None),
     ) -> Tensor:
         """The number at each of these positions of these samples."""
         picked = {name: value[samples][:, columns] for name, value in self.targets.items()}
@@ -266,7 +283,9 @@ def _tokens(name: str, value: Tokens, where: Tensor, d_vocab: int) -> Int[Tensor
     if tokens.ndim == 1:
         tokens = tokens[:, None]
     fits = tokens.ndim in (0, 2) and not tokens.is_floating_point() and tokens.dtype != torch.bool
-    if not fits or (tokens.ndim and (len(tokens) != len(where) or tokens.shape[1] not in (1, where.shape[1]))):
+    if not fits or (
+        tokens.ndim and (len(tokens) != len(where) or tokens.shape[1] not in (1, where.shape[1]))
+    ):
         raise InputError(
             wanted=f"for {name} a token, one for each of {len(where)} samples, or {tuple(where.shape)} of them",
             got=f"shape {tuple(torch.as_tensor(value).shape)}, {tokens.dtype}",

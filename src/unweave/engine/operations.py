@@ -27,14 +27,17 @@ class Operation(ABC):
     Attributes:
         kind: what a result says was done.
         sourced: whether values come from a run.
-        source: that run; None is the one that is being changed, as it is without any change.
+        opaque: whether it must be given all samples and positions, of one patch alone.
     """
 
     kind: ClassVar[str]
     sourced: ClassVar[bool] = False
-    source: From | None = None
-    # Whether samples can be run apart, many patches at once, and positions left out.
     opaque: ClassVar[bool] = False
+
+    @property
+    def run(self) -> From | None:
+        """Where values come from; None is the run that is being changed, as it is without any change."""
+        return None
 
     @property
     def reduced(self) -> Per | None:
@@ -52,6 +55,7 @@ class Operation(ABC):
 
     def check(self, name: str) -> None:
         """Raise InputError if this can't be done at the hook of this name."""
+        return
 
     def order(self, samples: int) -> Int[Tensor, " sample"] | None:
         """Which sample of the source each sample reads; None: its own."""
@@ -71,6 +75,7 @@ class Set(Operation):
     kind: ClassVar[str] = "set"
 
     def replaced(self, old: Tensor, target: Tensor | None) -> Tensor:
+        """The value, for every entry."""
         return fitting(self.value, old).expand_as(old)
 
 
@@ -83,6 +88,7 @@ class Add(Operation):
     kind: ClassVar[str] = "add"
 
     def replaced(self, old: Tensor, target: Tensor | None) -> Tensor:
+        """The old values and `value`."""
         return old + fitting(self.value, old)
 
 
@@ -94,6 +100,7 @@ class Zero(Operation):
     kind: ClassVar[str] = "zero ablation"
 
     def replaced(self, old: Tensor, target: Tensor | None) -> Tensor:
+        """Zeros."""
         return torch.zeros_like(old)
 
 
@@ -105,6 +112,7 @@ class ProjectOut(Operation):
     kind: ClassVar[str] = "projection"
 
     def replaced(self, old: Tensor, target: Tensor | None) -> Tensor:
+        """Zeros, of which only what lies in the subspace is taken."""
         return torch.zeros_like(old)
 
 
@@ -125,7 +133,7 @@ class Mean(Operation):
     sourced: ClassVar[bool] = True
 
     @property
-    def source(self) -> From | None:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def run(self) -> From | None:
         return self.of
 
     @property
@@ -133,9 +141,11 @@ class Mean(Operation):
         return self.per
 
     def described(self) -> str:
+        """What was done, in words."""
         return "mean ablation, " + ("each position apart" if self.per == "position" else "over all positions")
 
     def check(self, name: str) -> None:
+        """Raise InputError for a mean that means nothing there."""
         if self.per not in ("position", "all"):
             raise InputError(
                 wanted='per="position" or per="all"', got=repr(self.per), remedy="write one of them"
@@ -148,6 +158,7 @@ class Mean(Operation):
             )
 
     def replaced(self, old: Tensor, target: Tensor | None) -> Tensor:
+        """The mean."""
         assert target is not None
         return target.expand_as(old)
 
@@ -170,15 +181,17 @@ class Resample(Operation):
     sourced: ClassVar[bool] = True
 
     @property
-    def source(self) -> From | None:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def run(self) -> From | None:
         return self.of
 
     def order(self, samples: int) -> Int[Tensor, " sample"] | None:
+        """The permutation."""
         if self.permutation is not None:
             return self.permutation
         return others(samples, self.seed)
 
     def replaced(self, old: Tensor, target: Tensor | None) -> Tensor:
+        """The other sample's."""
         assert target is not None
         return target
 
@@ -199,10 +212,15 @@ class Interchange(Operation):
     sourced: ClassVar[bool] = True
 
     @property
+    def run(self) -> From | None:
+        return self.source
+
+    @property
     def source_pos(self) -> Index:
         return self.pos
 
     def replaced(self, old: Tensor, target: Tensor | None) -> Tensor:
+        """The source's."""
         assert target is not None
         return target
 
@@ -216,6 +234,7 @@ class Freeze(Operation):
     sourced: ClassVar[bool] = True
 
     def replaced(self, old: Tensor, target: Tensor | None) -> Tensor:
+        """The clean run's."""
         assert target is not None
         return target
 
@@ -230,9 +249,11 @@ class Apply(Operation):
     opaque: ClassVar[bool] = True
 
     def described(self) -> str:
+        """What was done, in words."""
         return f"function {getattr(self.function, '__name__', type(self.function).__name__)}"
 
     def replaced(self, old: Tensor, target: Tensor | None) -> Tensor:
+        """What the function gives."""
         new = self.function(old.clone())
         if not isinstance(new, Tensor) or new.shape != old.shape or new.dtype != old.dtype:
             got = f"{tuple(new.shape)}, {new.dtype}" if isinstance(new, Tensor) else type(new).__name__

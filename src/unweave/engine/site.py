@@ -210,7 +210,7 @@ def _outside(name: str, layer: Layers, model: HookedTransformer) -> str:
     except InputError:
         full = name
     if full not in model.hook_dict or layer is not None:
-        known = {hook for hook in model.hook_dict} | {_short(hook) for hook in model.hook_dict}
+        known = set(model.hook_dict) | {_short(hook) for hook in model.hook_dict}
         raise HookError(
             wanted="the name of a hook of this model, or of one in each layer",
             got=repr(name) + ("" if layer is None else f" in layer {layer}"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 from torch import Tensor
 from tqdm import tqdm
@@ -12,7 +12,7 @@ from unweave.core.errors import InputError
 from unweave.core.results import Result
 from unweave.engine.approximation import Found, approximated
 from unweave.engine.base import undisturbed
-from unweave.engine.baselines import normalised, random_controls
+from unweave.engine.baselines import normalised, random_controls, require_gap
 from unweave.engine.edits import require_changed
 from unweave.engine.grid import parsed
 from unweave.engine.inputs import Inputs, as_inputs, as_source, require_model
@@ -92,14 +92,20 @@ def sweep(
     done, other = _done(over, source, operation), None if source is None else _run(source, inputs)
     with undisturbed(model), tqdm(desc="sweep", unit="patch", disable=not progress) as bar:
         study = Study.begun(model, inputs, over, done, metric, memory, bar.update)
-        bar.reset(total=len(study.grid.patches))
+        bar.reset(total=len(study.patches) + controls)
         baselines = {"clean": study.clean} | ({} if other is None else {"source": study.at(other)})
+        if normalise:
+            require_gap(baselines)
+        random = random_controls(study.patches, controls, seed)
         if method == "exact":
-            found = Found(study.executor.measured(study.patches))
+            # Together: controls that run beside the patches cost little.
+            values = study.executor.measured([*study.patches, *random])
+            found, values = Found(values[: len(study.patches)]), values[len(study.patches) :]
         else:
             found = approximated(study, method, steps, recheck, seed)
+            values = study.executor.measured(random)
         if controls:
-            baselines["random"] = random_controls(study, controls, seed)
+            baselines["random"] = values
     if not allow_equal:
         require_changed(study.executor.watch.changed)
     facts = {
@@ -147,7 +153,7 @@ def _done(over: Any, source: From | None, operation: Any) -> Operation | None:
             got=type(operation).__name__,
             remedy="look at unweave.engine for the operations that there are",
         )
-    return Apply(operation)
+    return Apply(cast(Callable[[Tensor], Tensor], operation))
 
 
 def _run(source: From, inputs: Inputs) -> Inputs | None:
@@ -166,7 +172,12 @@ def _run(source: From, inputs: Inputs) -> Inputs | None:
 
 
 def _shaped(
-    study: Study, found: Found, baselines: dict[str, Tensor], facts: dict[str, Any], unit: str, approximate: bool
+    study: Study,
+    found: Found,
+    baselines: dict[str, Tensor],
+    facts: dict[str, Any],
+    unit: str,
+    approximate: bool,
 ) -> Result:
     grid = study.grid
     by_sample = found.values.ndim == 2

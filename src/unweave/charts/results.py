@@ -1,0 +1,62 @@
+"""A labelled result as a picture; reached by name through a result's `.plot()`."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+
+from unweave.charts.figures.barcharts import bars
+from unweave.charts.figures.checks import require
+from unweave.charts.figures.heatmaps import heatmap, small_multiples
+from unweave.core.results import Result
+
+Floats = NDArray[np.floating[Any]]
+
+
+def plot_result(
+    result: Result, *, show: Literal["values", "effect"] = "effect", title: str | None = None
+) -> go.Figure:
+    """Bars with their 95% intervals for one dimension, a heatmap for two, one a panel for three.
+
+    Args:
+        show: the values, or their signed change from the clean run.
+
+    Raises:
+        InputError: for another number of dimensions.
+    """
+    require(
+        show in ("values", "effect"), wanted="show='values' or show='effect'", got=repr(show), remedy="write one"
+    )
+    require(
+        1 <= len(result.dims) <= 3,
+        wanted="a result of one to three dimensions",
+        got=f"{len(result.dims)}",
+        remedy="pick labels with result.sel(...)",
+    )
+    shown = result.effect if show == "effect" else result.values
+    values: Floats = shown.double().numpy()
+    labels = [[str(label) for label in result.coords[dim]] for dim in result.dims]
+    metric = str(result.provenance.get("metric", "value"))
+    what = f"change of {metric}" if show == "effect" else metric
+    unit = f"{what} ({result.unit})" if result.unit else what
+    told = title or f"{what}, {result.provenance.get('operation', 'patched')}" + (
+        f", {result.provenance.get('method')}: approximate" if result.approximate else ""
+    )
+    if len(result.dims) == 1:
+        return bars(labels[0], values, title=told, x_title=unit, y_title=result.dims[0], errors=_errors(result, show))
+    kind: dict[str, Any] = {"title": told, "colour_title": unit, "diverging": show == "effect"}
+    titles = {"x_title": result.dims[-1], "y_title": result.dims[-2]}
+    if len(result.dims) == 2:
+        return heatmap(values, x=labels[1], y=labels[0], **titles, **kind)
+    panels = [(f"{result.dims[0]} {label}", part) for label, part in zip(labels[0], values, strict=True)]
+    return small_multiples(panels, **titles, **kind)
+
+
+def _errors(result: Result, show: str) -> tuple[Floats, Floats] | None:
+    if result.n_samples is None or result.n_samples < 2:
+        return None
+    low, high = result.effect_interval if show == "effect" else result.interval
+    return low.numpy(), high.numpy()
