@@ -24,15 +24,18 @@ def dims(name: str) -> list[str]:
 
 
 def mask(name: str, shape: torch.Size, picked: Mapping[str, Any]) -> Tensor:
-    """True at the entries whose coordinates are picked: a set for each dimension, or a set a sample."""
-    chosen = torch.zeros(shape, dtype=torch.bool)
-    for flat in range(chosen.numel()):
-        at = torch.unravel_index(torch.tensor(flat), shape)
-        where = {dim: int(i) for dim, i in zip(dims(name), at, strict=True)}
-        chosen[at] = all(
-            where[dim] in (allowed[where["sample"]] if isinstance(allowed, list) else allowed)
-            for dim, allowed in picked.items()
-        )
+    """True at the entries whose coordinates are picked: a set for each dimension, or a list of a set a sample."""
+    chosen = torch.ones(shape, dtype=torch.bool)
+    for dim, allowed in picked.items():
+        at = dims(name).index(dim)
+        for index in range(shape[at]):
+            place = [slice(None)] * len(shape)
+            place[at] = index
+            for sample in range(shape[0]):
+                place[0] = sample
+                here = allowed[sample] if isinstance(allowed, list) else allowed
+                if index not in here:
+                    chosen[tuple(place)] = False
     return chosen
 
 

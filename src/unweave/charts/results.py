@@ -28,7 +28,10 @@ def plot_result(
         InputError: for another number of dimensions.
     """
     require(
-        show in ("values", "effect"), wanted="show='values' or show='effect'", got=repr(show), remedy="write one"
+        show in ("values", "effect"),
+        wanted="show='values' or show='effect'",
+        got=repr(show),
+        remedy="write one",
     )
     require(
         1 <= len(result.dims) <= 3,
@@ -46,7 +49,9 @@ def plot_result(
         f", {result.provenance.get('method')}: approximate" if result.approximate else ""
     )
     if len(result.dims) == 1:
-        return bars(labels[0], values, title=told, x_title=unit, y_title=result.dims[0], errors=_errors(result, show))
+        return bars(
+            labels[0], values, title=told, x_title=unit, y_title=result.dims[0], errors=_errors(result, show)
+        )
     kind: dict[str, Any] = {"title": told, "colour_title": unit, "diverging": show == "effect"}
     titles = {"x_title": result.dims[-1], "y_title": result.dims[-2]}
     if len(result.dims) == 2:

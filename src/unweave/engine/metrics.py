@@ -274,7 +274,7 @@ def bind(metric: Metric, inputs: Inputs, d_vocab: int, device: torch.device) -> 
             got="padding at a position that it reads" if index is not None else "a sample without any",
             remedy="name each sample's own position: pos=tensor [sample]",
         )
-    weights = counted / counted.sum(1, keepdim=True)
+    weights = counted.double() / counted.sum(1, keepdim=True)
     return Bound(metric, where, weights, targets)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, cast, get_args
+from typing import Any, cast
 
 from torch import Tensor
 from tqdm import tqdm
@@ -24,7 +24,7 @@ from unweave.engine.study import Study
 from unweave.model.config_checks import require_choice
 from unweave.model.transformer import HookedTransformer
 
-Method = Literal["exact", "attribution", "integrated"]
+METHODS = ("exact", "attribution", "integrated")
 
 
 def sweep(
@@ -35,7 +35,7 @@ def sweep(
     metric: Metric | Function,
     source: From | None = None,
     operation: Operation | Callable[[Tensor], Tensor] | None = None,
-    method: Method = "exact",
+    method: str = "exact",
     normalise: bool = False,
     attention_mask: Tensor | None = None,
     token_type_ids: Tensor | None = None,
@@ -88,7 +88,7 @@ def sweep(
     """
     model = require_model(model)
     inputs = as_inputs(tokens, attention_mask=attention_mask, token_type_ids=token_type_ids)
-    require_choice("method", method, get_args(Method))
+    require_choice("method", method, METHODS)
     done, other = _done(over, source, operation), None if source is None else _run(source, inputs)
     with undisturbed(model), tqdm(desc="sweep", unit="patch", disable=not progress) as bar:
         study = Study.begun(model, inputs, over, done, metric, memory, bar.update)
