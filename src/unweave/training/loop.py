@@ -24,6 +24,7 @@ from unweave.training.config import TrainConfig
 from unweave.training.history import History, StepRecord, open_history
 from unweave.training.interrupt import deferred_interrupt
 from unweave.training.loss import unembedded_cross_entropy
+from unweave.training.memory import kept_memory
 
 
 class TrainingDiverged(RuntimeError):
@@ -67,6 +68,7 @@ def train(
     with (
         open_history(folder and folder / "history.jsonl") as history,
         deferred_interrupt() as interrupted,
+        kept_memory(),
         tqdm(range(config.steps), desc=label, unit="step", disable=not progress) as steps,
     ):
         written: Path | None = None

@@ -38,7 +38,7 @@ class _UnembeddedCrossEntropy(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         dtype = torch.bfloat16 if bf16 else x.dtype
         w, n = weight.to(dtype), len(x)
-        grad_x, grad_w, grad_b = torch.empty_like(x), torch.zeros_like(weight), torch.zeros_like(bias)
+        grad_x, grad_w, grad_b = torch.empty_like(x), None, torch.zeros_like(bias)
         loss, hits = x.new_zeros(()), x.new_zeros(())
         chunk = LOSS_ROWS.get(x.device.type, n)
         for start in range(0, n, chunk):
@@ -56,7 +56,9 @@ class _UnembeddedCrossEntropy(torch.autograd.Function):
             grad_b += grad.sum(0)
             grad = grad.to(dtype)
             grad_x[rows] = grad @ w.t()
-            grad_w += xs.t() @ grad
+            product = xs.t() @ grad
+            # Not a sum that begins with zeros: with a large vocabulary that is as slow as the product.
+            grad_w = product.to(x.dtype) if grad_w is None else grad_w.add_(product)
         ctx.save_for_backward(grad_x, grad_w, grad_b)
         accuracy = hits / n
         ctx.mark_non_differentiable(accuracy)
