@@ -1,4 +1,4 @@
-"""Import, training step, forward and cache: Unweave, TransformerLens 3.9.0 and plain PyTorch, interleaved.
+"""Unweave, TransformerLens 3.9.0, 4.3.0's native bridge and plain PyTorch, interleaved.
 
 Each library runs in a process of its own and does one repetition when asked, in turn with the others.
 Medians in milliseconds; ratios are medians over the rounds, so that a busy moment falls on all alike.
@@ -8,19 +8,32 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import json
+import os
+import platform
 import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from bench.peers.channel import Worker
-from bench.peers.environment import PeerAbsent, peer_python
+from bench.peers.environment import NEXT_PEER, NEXT_VARIABLE, PeerAbsent, peer_python
 from bench.speed.shapes import SHAPES
 
-OURS, PEER, FLOOR = "Unweave", "TransformerLens", "plain PyTorch"
+OURS, PEER, BRIDGE, FLOOR = "Unweave", "TL 3.9.0", "TL 4.3.0 native", "plain PyTorch"
+MODULES = {OURS: "our_worker", PEER: "tl_worker", BRIDGE: "bridge_worker", FLOOR: "plain_worker"}
+IMPORTS = {
+    OURS: "import unweave; unweave.HookedTransformer",
+    PEER: "import transformer_lens",
+    BRIDGE: "from transformer_lens.model_bridge.sources.native import boot",
+}
+IMPORT_REPEATS = 5
+IMPORT_AIM_MS = 200
 
 
 @dataclass(frozen=True)
@@ -30,62 +43,96 @@ class Measure:
     Args:
         ask: the worker's method.
         aim: the largest ratio wanted, and the library that it is measured against.
-        ours_only: only we can; the others are measured in fp32.
+        peers_ask: what the versions of TransformerLens are asked instead.
     """
 
     title: str
     ask: str
     aim: tuple[float, str] | None = None
-    ours_only: bool = False
+    peers_ask: str | None = None
 
     def of(self, library: str) -> str:
         """What this library is asked."""
-        return "step_fp32" if self.ours_only and library != OURS else self.ask
+        return self.peers_ask if self.peers_ask and library in (PEER, BRIDGE) else self.ask
 
 
 MEASURES = [
     Measure("training step, fp32", "step_fp32", (0.8, PEER)),
-    Measure("training step, our products bf16", "step_bf16", (0.5, PEER), ours_only=True),
+    # TransformerLens has no such setting: its step stays fp32.
+    Measure("training step, products bf16", "step_bf16", (0.5, PEER), peers_ask="step_fp32"),
     Measure("forward, batch 4", "forward_small", (1.25, FLOOR)),
     Measure("forward, batch 256", "forward_large"),
     Measure("run_with_cache, batch 4", "cache", (1.6, FLOOR)),
     Measure("run_with_cache, one site a layer", "cache_filtered"),
+    Measure("generate 64 tokens", "generate"),
 ]
-IMPORTS = {OURS: "import unweave; unweave.HookedTransformer", PEER: "import transformer_lens"}
-MODULES = {OURS: "our_worker", PEER: "tl_worker", FLOOR: "plain_worker"}
-IMPORT_REPEATS = 5
-IMPORT_AIM_MS = 200
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.speed", description=__doc__)
-    parser.add_argument("--peer-python", help="the Python with transformer-lens (or UNWEAVE_TL_PYTHON)")
+    parser.add_argument("--peer-python", help="the Python with transformer-lens 3.9.0 (or UNWEAVE_TL_PYTHON)")
+    parser.add_argument("--bridge-python", help=f"the one with 4.3.0 (or {NEXT_VARIABLE})")
     parser.add_argument(
         "--shape", choices=list(SHAPES), action="append", help="only this one; may be repeated"
     )
+    parser.add_argument(
+        "--only",
+        choices=["import", *(measure.ask for measure in MEASURES)],
+        action="append",
+        help="only this measure; may be repeated",
+    )
+    parser.add_argument("--rounds", type=int, help="how often each library is timed")
     parser.add_argument("--threads", type=int, help="threads of each process (default: torch's own choice)")
     parser.add_argument("--quick", action="store_true", help="one round: to see that it works")
+    parser.add_argument("--json", type=Path, metavar="PATH", help="write every time to this file")
     options = parser.parse_args()
-    pythons = {OURS: Path(sys.executable), FLOOR: Path(sys.executable)}
-    try:
-        pythons[PEER] = peer_python(options.peer_python)
-    except PeerAbsent as absent:
-        print(f"Not measured: TransformerLens, since {absent}")
-    measure_imports(pythons, 1 if options.quick else IMPORT_REPEATS)
-    for name in options.shape or SHAPES:
-        repeats = 1 if options.quick else SHAPES[name].repeats
-        measure_shape(name, pythons, repeats, options.threads)
+    pythons = find_pythons(options.peer_python, options.bridge_python)
+    about: dict[str, Any] = {"date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"), "machine": machine()}
+    print(f"{about['date']}; {about['machine']}")
+    rounds = 1 if options.quick else options.rounds
+    if options.only is None or "import" in options.only:
+        about["import"] = measure_imports(pythons, rounds or IMPORT_REPEATS)
+    measures = [measure for measure in MEASURES if options.only is None or measure.ask in options.only]
+    for name in (options.shape or SHAPES) if measures else []:
+        about[name] = measure_shape(name, pythons, measures, rounds or SHAPES[name].rounds, options.threads)
+    if options.json:
+        options.json.write_text(json.dumps(about, indent=1) + "\n")
     return 0
 
 
-def measure_imports(pythons: dict[str, Path], repeats: int) -> None:
+def find_pythons(peer: str | None, bridge: str | None) -> dict[str, Path]:
+    """The interpreters of those that are there; who is missing is named."""
+    pythons = {OURS: Path(sys.executable)}
+    for library, find in (
+        (PEER, lambda: peer_python(peer)),
+        (BRIDGE, lambda: peer_python(bridge, NEXT_VARIABLE, NEXT_PEER)),
+    ):
+        try:
+            pythons[library] = find()
+        except PeerAbsent as absent:
+            print(f"Not measured: {library}, since {absent}")
+    return {**pythons, FLOOR: Path(sys.executable)}
+
+
+def machine() -> str:
+    """The processor and how many cores this process may use."""
+    named = "unknown processor"
+    if Path("/proc/cpuinfo").exists():
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        named = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), named)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{named}, {cores} cores, {platform.system()}"
+
+
+def measure_imports(pythons: dict[str, Path], repeats: int) -> dict[str, list[float]]:
     """Fresh processes in turn; the clock runs when torch has been imported."""
     present = [library for library in IMPORTS if library in pythons]
     taken = in_turn(present, repeats, lambda library: import_ms(pythons[library], IMPORTS[library]))
     print("== import, beyond torch")
     for library, times in taken.items():
         aim = aim_told(median(times), IMPORT_AIM_MS, " ms") if library == OURS else ""
-        print(f"{library:<34} {median(times):9.1f} ms   {aim}".rstrip())
+        print(f"{library:<34} {median(times):9.1f} ms   {aim}".rstrip(), flush=True)
+    return taken
 
 
 def import_ms(python: Path, statement: str) -> float:
@@ -98,33 +145,49 @@ def import_ms(python: Path, statement: str) -> float:
     return float(output.split()[-1])
 
 
-def measure_shape(name: str, pythons: dict[str, Path], repeats: int, threads: int | None) -> None:
+def measure_shape(
+    name: str, pythons: dict[str, Path], measures: list[Measure], rounds: int, threads: int | None
+) -> dict[str, Any]:
     """One table: a line a measure."""
-    libraries = [library for library in (OURS, PEER, FLOOR) if library in pythons]
-    print(f"== {name}, {repeats} round{'s' * (repeats > 1)}, milliseconds")
-    print(f"{'':<34} {''.join(f'{library:>17}' for library in libraries)}")
+    print(f"== {name}, {rounds} round{'s' * (rounds > 1)}, milliseconds")
+    taken: dict[str, Any] = {}
     with ExitStack() as stack:
         workers = {
-            library: stack.enter_context(
-                Worker(pythons[library], f"bench.speed.{MODULES[library]}", threads=threads)
-            )
-            for library in libraries
+            library: stack.enter_context(Worker(python, f"bench.speed.{MODULES[library]}", threads=threads))
+            for library, python in pythons.items()
         }
+        taken["versions"] = {library: asked(worker, "about", name) for library, worker in workers.items()}
+        print("; ".join(f"{library}: {told(about)}" for library, about in taken["versions"].items()))
+        print(f"{'':<34} {''.join(f'{library:>17}' for library in workers)}", flush=True)
         for worker in workers.values():
             asked(worker, "build", name)
-        for measure in MEASURES:
-            show(measure, measured(measure, workers, repeats))
+        for measure in measures:
+            taken[measure.ask] = measured(measure, workers, rounds)
+            show(measure, taken[measure.ask])
+    return taken
 
 
-def measured(measure: Measure, workers: dict[str, Worker], repeats: int) -> dict[str, list[float]]:
+def told(about: dict[str, Any]) -> str:
+    return f"Python {about['python']}, torch {about['torch']}, {about['threads']} threads"
+
+
+def measured(measure: Measure, workers: dict[str, Worker], rounds: int) -> dict[str, list[float]]:
     """Milliseconds of each library, round by round, after one round that does not count."""
+    done = itertools.count()
 
     def once(library: str) -> float:
-        return asked(workers[library], "time", measure.of(library))
+        if sys.stderr.isatty():
+            print(
+                f"\r{measure.title}: {next(done)} of {(rounds + 1) * len(workers)} ", end="", file=sys.stderr
+            )
+        return asked(workers[library], "time", measure.of(library))["ms"]
 
     for library in workers:
         once(library)
-    return in_turn(list(workers), repeats, once)
+    taken = in_turn(list(workers), rounds, once)
+    if sys.stderr.isatty():
+        print("\r", end="", file=sys.stderr)
+    return taken
 
 
 def in_turn(libraries: list[str], repeats: int, once: Callable[[str], float]) -> dict[str, list[float]]:
@@ -137,11 +200,11 @@ def in_turn(libraries: list[str], repeats: int, once: Callable[[str], float]) ->
     return taken
 
 
-def asked(worker: Worker, ask: str, name: str) -> float:
+def asked(worker: Worker, ask: str, name: str) -> dict[str, Any]:
     reply = worker.ask(ask=ask, name=name)
     if "error" in reply:
         raise RuntimeError(f"{worker.module} could not {ask} {name}: {reply['error']}")
-    return reply.get("ms", 0.0)
+    return reply
 
 
 def show(measure: Measure, taken: dict[str, list[float]]) -> None:
@@ -151,10 +214,10 @@ def show(measure: Measure, taken: dict[str, list[float]]) -> None:
         for library, times in taken.items()
         if library != OURS
     }
-    told = ", ".join(f"{ratio:.2f}x {library}" for library, ratio in ratios.items())
+    ratios_told = ", ".join(f"{ratio:.2f}x {library}" for library, ratio in ratios.items())
     limit, against = measure.aim or (0.0, "")
     aim = aim_told(ratios[against], limit, f"x {against}") if against in ratios else ""
-    print(f"{measure.title:<34} {columns}   {told}   {aim}".rstrip(), flush=True)
+    print(f"{measure.title:<34} {columns}   {ratios_told}   {aim}".rstrip(), flush=True)
 
 
 def aim_told(got: float, limit: float, unit: str) -> str:

@@ -30,14 +30,8 @@ class Unweave(Library):
             )
         )
 
-    def step_fp32(self) -> float:
-        return self.step("fp32")
-
-    def step_bf16(self) -> float:
-        return self.step("bf16")
-
     def step(self, precision: str) -> float:
-        """The second of three steps of `train`: the first one also makes the optimiser's state."""
+        """The last of some steps of `train`: the first ones take the optimiser's memory, too."""
         begun: list[float] = []
 
         def schedule(step: int) -> float:
@@ -47,10 +41,14 @@ class Unweave(Library):
         batch_size, positions = self.shape.training
         task = PreviousToken(d_vocab=self.shape.d_vocab, n_ctx=positions)
         config = TrainConfig(
-            steps=3, batch_size=batch_size, lr=LEARNING_RATE, schedule=schedule, precision=precision
+            steps=self.shape.steps + 1,
+            batch_size=batch_size,
+            lr=LEARNING_RATE,
+            schedule=schedule,
+            precision=precision,
         )
         train(self.model, task, config)
-        return begun[2] - begun[1]
+        return begun[-1] - begun[-2]
 
 
 if __name__ == "__main__":

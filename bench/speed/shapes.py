@@ -9,13 +9,17 @@ from dataclasses import dataclass
 class Shape:
     """A model, and the batches `(sequences, positions)` that it is given.
 
-    `positional` says whether it has a learned table of positions.
+    Args:
+        positional: whether it has a learned table of positions.
+        training: the batch of a training step.
+        small, large: those of a forward run.
+        rounds: how often each library is timed.
+        steps: which step of a run of `unweave.training.train` is timed, after those that warm it up.
     """
 
     n_layers: int
     d_model: int
     n_heads: int
-    d_mlp: int
     d_vocab: int
     n_ctx: int
     act_fn: str
@@ -23,7 +27,14 @@ class Shape:
     training: tuple[int, int]
     small: tuple[int, int]
     large: tuple[int, int]
-    repeats: int
+    rounds: int
+    steps: int
+    prompt: tuple[int, int] = (1, 8)
+    new_tokens: int = 64
+
+    @property
+    def d_mlp(self) -> int:
+        return 4 * self.d_model
 
     @property
     def d_head(self) -> int:
@@ -31,34 +42,36 @@ class Shape:
 
 
 SHAPES = {
+    # The experiment's model. Without positions n_ctx is a limit only: 256, since TransformerLens
+    # 3.9.0 can't generate up to n_ctx.
     "no-position": Shape(
-        n_layers=2,
-        d_model=64,
-        n_heads=1,
-        d_mlp=256,
-        d_vocab=300,
-        n_ctx=50,
-        act_fn="relu",
-        positional=False,
+        2,
+        64,
+        1,
+        300,
+        256,
+        "relu",
+        False,
         training=(256, 50),
         small=(4, 50),
         large=(256, 50),
-        repeats=15,
+        rounds=31,
+        steps=5,
     ),
     # Random weights. The large batch has short sequences: its logits alone are 0.8 GB.
     "GPT-2 small": Shape(
-        n_layers=12,
-        d_model=768,
-        n_heads=12,
-        d_mlp=3072,
-        d_vocab=50257,
-        n_ctx=1024,
-        act_fn="gelu",
-        positional=True,
+        12,
+        768,
+        12,
+        50257,
+        1024,
+        "gelu",
+        True,
         training=(4, 64),
         small=(4, 64),
         large=(256, 16),
-        repeats=3,
+        rounds=5,
+        steps=4,
     ),
 }
 

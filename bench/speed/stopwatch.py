@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import time
 from abc import ABC, abstractmethod
 from typing import Any
@@ -21,14 +22,22 @@ class Library(ABC):
 
     shape: Shape
     model: nn.Module
+    # TransformerLens trains with AdamW as PyTorch sets it; one fused pass is faster.
+    fused: bool | None = None
 
     def answer(self, ask: str, name: str) -> dict[str, Any]:
-        """`ask="build"` builds the shape called `name`; `ask="time"` runs that measure once."""
+        """`ask="build"` builds the shape called `name`; `ask="time"` runs that measure once; "about" says versions."""
+        if ask == "about":
+            return {
+                "python": platform.python_version(),
+                "torch": torch.__version__,
+                "threads": torch.get_num_threads(),
+            }
         if ask == "build":
             self.shape = SHAPES[name]
             torch.manual_seed(0)
             self.model = self.build()
-            self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=LEARNING_RATE)
+            self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=LEARNING_RATE, fused=self.fused)
             return {}
         return {"ms": 1000 * getattr(self, name)()}
 
@@ -37,12 +46,19 @@ class Library(ABC):
         """The model of `self.shape`."""
 
     def step_fp32(self) -> float:
+        return self.step("fp32")
+
+    def step_bf16(self) -> float:
+        return self.step("bf16")
+
+    def step(self, precision: str) -> float:
         """Seconds of one training step: fresh batch, loss, backward, clipped AdamW."""
         begun = time.perf_counter()
         tokens = self.tokens(self.shape.training)
         # The task is to say the previous token.
-        logits = self.model(tokens)[:, 1:]
-        loss = F.cross_entropy(logits.flatten(0, 1), tokens[:, :-1].flatten())
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+            logits = self.model(tokens)[:, 1:]
+            loss = F.cross_entropy(logits.flatten(0, 1), tokens[:, :-1].flatten())
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
@@ -63,6 +79,15 @@ class Library(ABC):
         names = [f"blocks.{layer}.hook_resid_post" for layer in range(self.shape.n_layers)]
         return self.timed(
             lambda tokens: self.model.run_with_cache(tokens, names_filter=names), self.shape.small
+        )
+
+    def generate(self) -> float:
+        """`new_tokens` after a short prompt, the likeliest each time, with keys and values cached."""
+        return self.timed(self.continued, self.shape.prompt)
+
+    def continued(self, tokens: Tensor) -> Tensor:
+        return self.model.generate(
+            tokens, max_new_tokens=self.shape.new_tokens, do_sample=False, stop_at_eos=False, verbose=False
         )
 
     @torch.no_grad()

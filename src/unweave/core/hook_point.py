@@ -81,8 +81,9 @@ class Hook:
 
     def remove(self) -> None:
         """Take this hook, and no other, off its point; a second time does nothing."""
-        hooks = self._neighbours()
-        if self in hooks:
+        hooks = self.point.fwd_hooks if self.direction == "fwd" else self.point.bwd_hooks
+        # A run takes its hooks away twice, in case of a Ctrl-C in between: mostly there is nothing left.
+        if hooks and self in hooks:
             hooks.remove(self)
         # Even if it was off already: a Ctrl-C may have come between the two.
         self.point.changed()

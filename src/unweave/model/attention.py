@@ -121,7 +121,7 @@ class Attention(nn.Module):
         if x.ndim == 4:
             return torch.einsum("bphd,hde->bphe", x, weight).to(x.dtype) + bias
         flat = linear(x, weight.transpose(0, 1).flatten(1), bias.flatten())
-        return flat.unflatten(-1, (weight.shape[0], self.cfg.d_head))
+        return flat.view(*flat.shape[:-1], weight.shape[0], self.cfg.d_head)
 
     def for_every_head(self, x: Float[Tensor, "batch key group d_head"]) -> PerKey:
         """Each group's keys or values once for every head that reads them."""
@@ -162,17 +162,17 @@ class Attention(nn.Module):
 
         Under autocast the two products are bf16; scores, softmax and pattern keep the dtype of `q`.
         """
-        if q.dtype == torch.float16:
-            # Unscaled, they may lie beyond what float16 holds.
-            scores = torch.einsum("bqhe,bkhe->bhqk", q / self.scale, k)
-        else:
-            scores = torch.einsum("bqhe,bkhe->bhqk", q, k).to(q.dtype) / self.scale
+        # Unscaled, they may lie beyond what float16 holds. In place where no one has seen them yet.
+        early = q.dtype == torch.float16
+        q, k, v = (q / self.scale if early else q).transpose(1, 2), k.permute(0, 2, 3, 1), v.transpose(1, 2)
+        scores = (q @ k).to(q.dtype)
+        scores = scores if early else scores.div_(self.scale)
         cap = self.cfg.attn_scores_soft_cap
         scores = cap * torch.tanh(scores / cap) if cap > 0 else scores
         bias = self.position_bias(run, q.dtype)
         scores = scores if bias is None else scores + bias
         visible = run.visible(self.cfg.attention_dir, self.window)
-        scores = scores if visible is None else scores.masked_fill(~visible, -math.inf)
+        scores = scores if visible is None else scores.masked_fill_(~visible, -math.inf)
         scores = self.hook_attn_scores(scores)
         if run.attended is None:
             pattern = scores.softmax(-1)
@@ -181,7 +181,7 @@ class Attention(nn.Module):
             dead = (scores == -math.inf).all(-1, keepdim=True)
             pattern = scores.masked_fill(dead, 0.0).softmax(-1).masked_fill(dead, 0.0)
         pattern = self.hook_pattern(pattern)
-        return torch.einsum("bhqk,bkhe->bqhe", pattern, v).to(q.dtype)
+        return (pattern @ v).transpose(1, 2).to(q.dtype)
 
     def position_bias(self, run: Run, dtype: torch.dtype) -> Float[Tensor, "#batch head query key"] | None:
         """What positions add to the scores, if they do."""

@@ -15,4 +15,5 @@ def linear(
     Under autocast the product itself is bf16; what follows it (softmax, norms, sums into the
     residual stream, the loss) is not.
     """
-    return F.linear(x, weight.t(), bias).to(x.dtype)
+    product = F.linear(x, weight.t(), bias)
+    return product if product.dtype is x.dtype else product.to(x.dtype)

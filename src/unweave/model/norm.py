@@ -50,6 +50,12 @@ class Norm(nn.Module):
         if not (self.hook_scale.active or self.hook_normalized.active):
             return self.quiet(x)
         raised = _raised(x)
+        if self._is_only_read() and raised is x:
+            # One pass gives both; the weights are applied as in a run that nobody watches.
+            normalized, _, inverse = torch.native_layer_norm(x, (self.length,), None, None, self.eps)
+            self.hook_scale(inverse.reciprocal())
+            self.hook_normalized(normalized)
+            return self.quiet(x)
         if not self.hook_scale.active:
             return self._weighted(self.hook_normalized(self._fused(raised, None, None)).to(x.dtype))
         if self.centres:
@@ -63,6 +69,11 @@ class Norm(nn.Module):
         if raised is x:
             return self._fused(x, self.w, self.b)
         return self._weighted(self._fused(raised, None, None).to(x.dtype))
+
+    def _is_only_read(self) -> bool:
+        """Whether what the hooks see leads nowhere, so that it may be computed beside the output."""
+        hooks = (*self.hook_scale.fwd_hooks, *self.hook_normalized.fwd_hooks)
+        return self.centres and not torch.is_grad_enabled() and not any(hook.edits for hook in hooks)
 
     def _weighted(self, x: Input) -> Input:
         x = x if self.w is None else x * self.w

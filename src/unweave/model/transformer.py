@@ -262,12 +262,16 @@ class HookedTransformer(TextMethods, HookedRootModule):
         """Whether grouped keys and values are repeated before their hooks, or after."""
         self.cfg.ungroup_grouped_query_attention = ungroup_grouped_query_attention
 
+    def setup(self) -> None:
+        """Name every HookPoint, and find those that the old switches speak of."""
+        super().setup()
+        sites = [(point, name.rpartition(".")[2]) for name, point in self.hook_dict.items()]
+        self.switched = [(point, SWITCHED[site]) for point, site in sites if site in SWITCHED]
+
     def points(self, names: NameFilter) -> list[HookPoint]:
         """The points that `names` picks; the config's switches say what a filter for everything leaves out."""
-        for name, point in self.hook_dict.items():
-            site = name.rpartition(".")[2]
-            if site in SWITCHED:
-                point.on_demand = not getattr(self.cfg, SWITCHED[site])
+        for point, switch in self.switched:
+            point.on_demand = not getattr(self.cfg, switch)
         return super().points(names)
 
     @overload
