@@ -36,7 +36,10 @@ def test_reaching_the_model_loads_neither_charts_nor_the_command_line():
     assert loaded.isdisjoint({"typer", "rich", "plotly", "jinja2"})
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["run", "--help"], ["claims", "--help"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["--version"], *([name, "--help"] for name in ("run", "claims", "models", "inspect"))],
+)
 def test_the_command_line_answers_without_torch(arguments: list[str]):
     loaded = loaded_after(f"from unweave.cli.main import main\nassert main({arguments!r}) == 0")
     assert loaded.isdisjoint({"torch", "numpy", "plotly", "jinja2"})

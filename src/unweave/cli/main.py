@@ -14,6 +14,8 @@ import typer
 
 from unweave import __version__
 from unweave.cli.claims import claims
+from unweave.cli.inspect import inspect
+from unweave.cli.models import models
 from unweave.cli.run import run
 from unweave.core.errors import InputError
 
@@ -21,6 +23,8 @@ from unweave.core.errors import InputError
 COMMANDS: dict[str, Callable[..., None]] = {
     "run": run,
     "claims": claims,
+    "models": models,
+    "inspect": inspect,
 }
 
 # Packages that come with an extra, and the extra that brings them.

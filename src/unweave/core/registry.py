@@ -9,6 +9,7 @@ from typing import Any
 DOORS = {
     "from_pretrained": "unweave.pretrained.opening:from_pretrained",
     "plot a result": "unweave.charts.results:plot_result",
+    "load_tokenizer": "unweave.pretrained.tokenizers:load_tokenizer",
 }
 
 

@@ -81,7 +81,7 @@ def load(folder: str | Path, device: str | None = None) -> HookedTransformer:
         InputError: if a file is missing, cut short, of a newer format, or does not fit its config.
     """
     folder = Path(folder)
-    cfg = _read_config(folder / CONFIG, device)
+    cfg = read_config(folder, device)
     weights = folder / WEIGHTS
     try:
         tensors = load_file(weights)
@@ -99,7 +99,13 @@ def load(folder: str | Path, device: str | None = None) -> HookedTransformer:
     return model
 
 
-def _read_config(path: Path, device: str | None) -> HookedTransformerConfig:
+def read_config(folder: Path, device: str | None = None) -> HookedTransformerConfig:
+    """The config of a model folder; its weights are not read.
+
+    Raises:
+        InputError: if there is none, or it cannot be honoured.
+    """
+    path = folder / CONFIG
     values = _read_head(path)["config"]
     if not isinstance(values, dict):
         raise InputError(wanted=f"a table of config fields in {path}", got=repr(values), remedy=NOT_OURS)

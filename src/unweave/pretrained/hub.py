@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from unweave.core.errors import InputError
-from unweave.pretrained.files import Files
+from unweave.pretrained.files import Files, Folder
+from unweave.pretrained.names import hub_id
 
 
 @dataclass
@@ -115,6 +116,26 @@ class Hub(Files):
 
     def _has_token(self) -> bool:
         return bool(self.token or os.environ.get("HF_TOKEN") or _library().get_token())
+
+
+def files_at(path_or_id: str | Path, revision: str | None = None, **for_the_hub: Any) -> Files:
+    """The files of a folder, or of a hub id or short name.
+
+    Raises:
+        InputError: for a folder that does not exist, or a revision of one.
+    """
+    folder = Path(path_or_id).expanduser()
+    if folder.is_dir():
+        if revision is not None:
+            raise InputError(
+                wanted="a hub id with revision=", got=f"{folder}, a folder", remedy="leave revision out"
+            )
+        return Folder(folder)
+    if isinstance(path_or_id, Path) or folder.is_absolute() or str(path_or_id).count("/") > 1:
+        raise InputError(
+            wanted="a folder that exists, or a hub id", got=str(path_or_id), remedy="check its name"
+        )
+    return Hub(hub_id(str(path_or_id)), revision, **for_the_hub)
 
 
 def _library() -> Any:

@@ -9,9 +9,8 @@ from typing import Any
 from unweave.core.errors import InputError
 from unweave.core.log import log
 from unweave.model.transformer import HookedTransformer
-from unweave.pretrained.files import Files, Folder
-from unweave.pretrained.hub import Hub
-from unweave.pretrained.names import hub_id
+from unweave.pretrained.files import Files
+from unweave.pretrained.hub import Hub, files_at
 
 # One of these is in every folder that has a tokenizer.
 TOKENIZER_FILES = ("tokenizer_config.json", "tokenizer.json", "vocab.json", "vocab.txt", "tokenizer.model")
@@ -28,19 +27,7 @@ def load_tokenizer(path_or_id: str | Path, revision: str | None = None, **for_th
     Raises:
         InputError: if there is none, or it cannot be had or read.
     """
-    folder = Path(path_or_id).expanduser()
-    if folder.is_dir():
-        if revision is not None:
-            raise InputError(
-                wanted="a hub id with revision=", got=f"{folder}, a folder", remedy="leave revision out"
-            )
-        files: Files = Folder(folder)
-    elif isinstance(path_or_id, Path) or folder.is_absolute() or str(path_or_id).count("/") > 1:
-        raise InputError(
-            wanted="a folder that exists, or a hub id", got=str(path_or_id), remedy="check its name"
-        )
-    else:
-        files = Hub(hub_id(str(path_or_id)), revision, **for_the_hub)
+    files = files_at(path_or_id, revision, **for_the_hub)
     if not _is_installed():
         raise InputError(
             wanted="transformers, to load a tokenizer",

@@ -10,12 +10,12 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from unweave.core.errors import InputError
+from unweave.core.registry import reach
 from unweave.model.kv_cache import KeyValueCache
 from unweave.model.stacked import StackedWeights
 from unweave.model.text import single
 from unweave.model.text.encoding import Encoded, encode
 from unweave.model.text.inputs import Numbers, as_texts, holds_chats, is_text, rows_of
-from unweave.model.text.loading import load_by_name
 from unweave.model.text.padding import padding_found
 from unweave.model.text.tokenizer import AnyTokenizer, Side, as_tokenizer
 
@@ -50,7 +50,7 @@ class TextMethods(StackedWeights):
             InputError: if it has neither interface, or cannot be loaded.
         """
         side = _side(default_padding_side)
-        tokenizer = load_by_name(tokenizer) if isinstance(tokenizer, str | Path) else tokenizer
+        tokenizer = reach("load_tokenizer")(tokenizer) if isinstance(tokenizer, str | Path) else tokenizer
         before, _ = as_tokenizer(tokenizer).surroundings()
         self.tokenizer, self.default_padding_side = tokenizer, side
         self.cfg.tokenizer_prepends_bos = bool(before)
