@@ -63,7 +63,7 @@ def approximated(study: Study, method: str, steps: int, recheck: int, seed: int)
     cells = _cells(study, mean, recheck, seed)
     # Wholes of one cell are checked as cells.
     totals = _wholes(study, [w for w in wholes if len(w[1]) > 1], mean)
-    warnings = (*_about_cells(cells), *_about_wholes(totals, method))
+    warnings = (*_about_nothing(mean), *_about_cells(cells), *_about_wholes(totals, method))
     for text in warnings:
         log.warning("%s sweep: %s", method, text)
     return Found(values, (*cells, *totals), warnings)
@@ -104,6 +104,12 @@ def _wholes(study: Study, wholes: Sequence[tuple[Patch, tuple[int, ...]]], mean:
         total = mean[list(cells)].sum().item()
         found.append(Recheck(shared, total, effect, "all cells together"))
     return found
+
+
+def _about_nothing(mean: Float[Tensor, " patch"]) -> list[str]:
+    if bool(mean.any()):
+        return []
+    return ["all estimates are 0: either nothing depends on these sites, or gradients vanish on the way"]
 
 
 def _about_cells(cells: Sequence[Recheck]) -> list[str]:
