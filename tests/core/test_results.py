@@ -40,7 +40,7 @@ def test_intervals_are_students():
     assert low[0, 0].item() == pytest.approx(2 - 12.706)
     assert high[0, 0].item() == pytest.approx(2 + 12.706)
     assert low[0, 2].item() == high[0, 2].item() == 5.0
-    one = result(per_sample=result().per_sample[..., :1])  # pyright: ignore[reportOptionalSubscript]
+    one = result(per_sample=result().per_sample[..., :1])
     assert math.isnan(one.interval[0][0, 0].item())
 
 
@@ -75,7 +75,7 @@ def test_saved_and_loaded_it_is_the_same(tmp_path: Path):
     for name in ("dims", "coords", "unit", "provenance", "approximate", "rechecks", "warnings"):
         assert getattr(again, name) == getattr(result(), name), name
     assert torch.equal(again.values, result().values)
-    assert again.per_sample is not None and torch.equal(again.per_sample, result().per_sample)  # pyright: ignore
+    assert again.per_sample is not None and torch.equal(again.effect_per_sample, result().effect_per_sample)
     assert {name: t.tolist() for name, t in again.baselines.items()} == {
         name: t.tolist() for name, t in result().baselines.items()
     }
@@ -119,7 +119,7 @@ def test_it_draws_itself_in_one_to_three_dimensions():
 
 def test_values_must_fit_their_labels():
     with pytest.raises(InputError, match=r"wanted values of the shape of their labels, \(2, 3\)"):
-        result(values=torch.zeros(3, 2))
+        result(values=torch.zeros(3, 2), per_sample=None)
 
 
 def test_warnings_stand_in_its_repr():
