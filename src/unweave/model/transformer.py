@@ -30,7 +30,7 @@ from unweave.model.inputs import (
 )
 from unweave.model.kv_cache import KeyValueCache
 from unweave.model.loss import Loss, Output, next_token_loss
-from unweave.model.placement import Placement, on_device
+from unweave.model.placement import Placement, on_device, require_one_device
 from unweave.model.positions import IN_A_TABLE, make_pos_embed
 from unweave.model.run import Run
 from unweave.model.text.methods import TextMethods
@@ -165,11 +165,7 @@ class HookedTransformer(TextMethods, HookedRootModule):
                 run = self._new_run(resid, attention_mask, past_kv_cache, layers)
                 self._take_up(resid, run, shortformer_pos_embed)
             self._add_position_bias(run)
-            runs = {run.device: run}
-            for layer in layers:
-                if self.placement is not None:
-                    resid, run = on_device(resid, run, self.placement.blocks[layer], runs)
-                resid = self.blocks[layer](resid, run)
+            resid = self._through(layers, resid, run)
             if start_at_layer is not None or stop_at_layer is not None:
                 self._excuse_others(layers, start_at_layer is not None, stop_at_layer is not None)
             if stop_at_layer is not None:
@@ -193,6 +189,22 @@ class HookedTransformer(TextMethods, HookedRootModule):
             attended = None if run.attended is None else run.attended[:, run.offset :].to(logits.device)
             loss = self.loss_fn(logits, tokens.to(logits.device), attended, loss_per_token)
             return loss if return_type == "loss" else Output(logits, loss)
+
+    def _through(self, layers: range, resid: Tensor, run: Run) -> Tensor:
+        """The residual stream after these layers, on each one's device in turn."""
+        runs = {run.device: run}
+        try:
+            for layer in layers:
+                if self.placement is not None:
+                    resid, run = on_device(resid, run, self.placement.blocks[layer], runs)
+                resid = self.blocks[layer](resid, run)
+        except RuntimeError:
+            if self.placement is None:
+                require_one_device(self)
+            raise
+        if self.placement is None and resid.device != run.device:
+            require_one_device(self)
+        return resid
 
     def loss_fn(
         self,

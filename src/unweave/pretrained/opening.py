@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -125,23 +124,22 @@ def from_pretrained(
         device=chosen,
     )
     placement = _placement(first_layers(cfg, first_n_layers), chosen, n_devices, device_map, move_to_device)
-    if placement is not None:
-        cfg = dataclasses.replace(cfg, device=str(placement.first))
     checkpoint = (
         open_checkpoint(_required(files), allow_pickle)
         if hf_model is None
         else InMemory(hf_model.state_dict(), where)
     )
-    target = (lambda _: torch.device(chosen)) if placement is None else placement.device_of
+    # Folding and centring work on one device.
+    apart = None if any(steps.values()) else placement
+    target = (lambda _: torch.device(chosen)) if apart is None else apart.device_of
     model = load_weights(family, cfg, checkpoint, device_of=target, n_layers=first_n_layers)
     if n_ctx is not None:
         _shorten(model, n_ctx)
     if any(steps.values()):
-        # The steps work on one device.
-        model = process_weights(model.to("cpu") if placement is not None else model, **steps)
+        model = process_weights(model, **steps)
     if placement is not None:
         placement.move(model)
-    model.placement = placement
+        model.placement, model.cfg.device = placement, str(placement.first)
     if tokenizer is None and files is not None:
         tokenizer = tokenizer_of(files)
     attach_tokenizer(model, tokenizer, default_prepend_bos, default_padding_side)
