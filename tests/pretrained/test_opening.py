@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tokenizers
 import torch
 
 from tests.pretrained.family import assert_close, random_model, transformers
@@ -110,6 +111,7 @@ def test_something_that_is_no_transformers_model():
 
 
 def test_the_tokenizer_that_is_given(folder: Path):
-    mine = object()
-    assert open_it(folder, tokenizer=mine).tokenizer is mine
+    words = tokenizers.Tokenizer(tokenizers.models.WordLevel({"<s>": 0, "a": 1}, unk_token="<s>"))
+    mine = transformers.PreTrainedTokenizerFast(tokenizer_object=words, bos_token="<s>", eos_token="<s>")
+    assert open_it(folder, tokenizer=mine).tokenizer.convert_tokens_to_ids("a") == 1
     assert open_it(folder).tokenizer is None
