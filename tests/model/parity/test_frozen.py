@@ -51,7 +51,8 @@ def test_every_frozen_activation_is_ours_too(name: str):
 
 def test_the_frozen_files_are_those_of_the_table_and_small():
     files = sorted(FOLDER.glob("*.safetensors"))
-    assert [path.stem for path in files] == sorted(case.name for case in FROZEN)
+    # The encoder's run is frozen by another script, and has a test of its own.
+    assert [path.stem for path in files] == sorted([*NAMES, "encoder"])
     assert sum(path.stat().st_size for path in files) < LIMIT_BYTES
 
 
