@@ -34,6 +34,7 @@ class TestLlama(FamilyTests):
             ),
         ),
         "biases, wide heads": lambda: config(attention_bias=True, head_dim=8, num_key_value_heads=1),
+        "biases of the MLP": lambda: config(mlp_bias=True),
         "linear scaling": lambda: config(rope_parameters=scaled("linear", factor=4.0), hidden_act="gelu"),
         "YaRN": lambda: config(
             rope_parameters=scaled("yarn", factor=4.0, original_max_position_embeddings=16, beta_fast=8.0),
