@@ -26,7 +26,10 @@ def config(c: ConfigReader) -> dict[str, Any]:
         tie_word_embeddings=True,
     )
     rotated = rotated_layers(c, fields["n_layers"])
-    window = c.get("sliding_window", default=None) if c.flag("use_sliding_window", default=False) else None
+    window, windowed = c.get("sliding_window", default=None), c.flag("use_sliding_window", default=False)
+    if windowed and window is None:
+        c.refuse("use_sliding_window", "sliding_window is not given")
+    window = window if windowed else None
     # Where the file doesn't say which layers see a window, those do that aren't rotated.
     kinds = ["full_attention" if turned or window is None else "sliding_attention" for turned in rotated]
     return {
@@ -42,16 +45,16 @@ def rotated_layers(c: ConfigReader, n_layers: int) -> tuple[bool, ...]:
     """Which layers rotate: `no_rope_layers` has 1 for those that do, or every fourth doesn't.
 
     Raises:
-        InputError: for a list of another length.
+        InputError: for another list.
     """
     interval = c.count("no_rope_layer_interval", default=4)
     listed = c.get("no_rope_layers", default=None)
     if listed is None:
         return tuple((layer + 1) % interval != 0 for layer in range(n_layers))
-    if len(listed) != n_layers:
+    if len(listed) != n_layers or not set(listed) <= {0, 1}:
         raise InputError(
-            wanted=f"no_rope_layers for {n_layers} layers in {c.where}",
-            got=f"{len(listed)} of them",
+            wanted=f"no_rope_layers in {c.where}, 0 or 1 for each of {n_layers} layers",
+            got=repr(listed),
             remedy="take the config.json that belongs to the model",
         )
     return tuple(bool(turned) for turned in listed)
