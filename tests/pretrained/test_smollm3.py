@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, ClassVar
 
 from tests.pretrained.family import FamilyTests, transformers
@@ -18,8 +19,9 @@ def config(**others: Any) -> Any:
 
 class TestSmolLM3(FamilyTests):
     model = transformers.SmolLM3ForCausalLM
-    # no_rope_layers, which is always written, takes its place; the last test reads files without that.
-    fixed: ClassVar = ("no_rope_layer_interval",)
+    # no_rope_layers, which is always written, takes the place of the first; the second counts only where
+    # use_sliding_window is true. Tests of their own are below.
+    fixed: ClassVar = ("no_rope_layer_interval", "sliding_window")
     configs = {  # noqa: RUF012
         "every fourth layer not rotated": lambda: config(num_key_value_heads=2),
         "a list of layers, untied, biases": lambda: config(
@@ -77,3 +79,13 @@ class TestSmolLM3(FamilyTests):
         values = {**self.hub["SmolLM3-3B"], "no_rope_layer_interval": 3}
         del values["no_rope_layers"]
         assert family_of(values).read_config(values).rotary_layers == (True, True, False) * 12
+
+    def test_a_window_counts_where_it_is_used(self):
+        values = json.loads(
+            json.dumps(self.configs["windows where nothing is rotated"]().to_dict(), default=str)
+        )
+        values["architectures"] = ["SmolLM3ForCausalLM"]
+        family = family_of(values)
+        assert family.read_config(values).window_size == 3
+        assert family.read_config({**values, "sliding_window": 5}).window_size == 5
+        assert family.read_config({**values, "use_sliding_window": False}).window_size is None
