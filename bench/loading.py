@@ -59,14 +59,20 @@ OPENERS = {
         "model = GPT2LMHeadModel.from_pretrained(folder).eval()",
     ),
     "transformer-lens 3.9.0": (
-        # Without a tokenizer it would look for the folder's, which has none.
+        # It wants a tokenizer that was loaded from somewhere.
+        "import tempfile\n"
         "from tokenizers import Tokenizer, models\n"
-        "from transformers import AutoConfig, GPT2LMHeadModel, PreTrainedTokenizerFast\n"
+        "from transformers import AutoConfig, AutoTokenizer, GPT2LMHeadModel, PreTrainedTokenizerFast\n"
         "from transformer_lens import HookedTransformer\n"
         "words = Tokenizer(models.WordLevel({'a': 0}, unk_token='a'))\n"
-        "tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, bos_token='a', eos_token='a', pad_token='a')",
+        "tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, bos_token='a', eos_token='a', pad_token='a')\n"
+        "place = tempfile.TemporaryDirectory()\n"
+        "tokenizer.save_pretrained(place.name)\n"
+        "tokenizer = AutoTokenizer.from_pretrained(place.name)",
         # It asks the hub for the config of the name it is given, though the model has one.
         "theirs = GPT2LMHeadModel.from_pretrained(folder)\n"
+        # As the hub's own file has it.
+        "theirs.config.n_ctx = theirs.config.n_positions\n"
         "AutoConfig.from_pretrained = staticmethod(lambda *_, **__: theirs.config)\n"
         "model = HookedTransformer.from_pretrained_no_processing('gpt2', tokenizer=tokenizer, device='cpu',\n"
         "    hf_model=theirs)",
