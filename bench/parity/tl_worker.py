@@ -15,10 +15,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformer_lens import ActivationCache, FactoredMatrix, HookedTransformer, HookedTransformerConfig
+from transformer_lens import patching as tl_patching
 from transformer_lens.hook_points import HookedRootModule, HookPoint
 
 from bench.parity.calls import CALLS, Given, answers, on_model
 from bench.parity.factored_calls import factored_calls
+from bench.parity.patched import measured, other_tokens
 from bench.peers.channel import serve
 
 # What it keeps in its state dict beside weights.
@@ -80,6 +82,17 @@ def calls(
             raised |= {f"processed: {key}": words for key, words in also.items()}
     save_file(found, outputs)
     return {"raised": raised}
+
+
+def patching(config: dict[str, Any], inputs: str, outputs: str, names: list[str]) -> dict[str, Any]:
+    """What these functions of its `patching` give, from the tokens in the file to other ones."""
+    model, tokens, _ = opened(config, inputs)
+    with torch.no_grad():
+        _, cache = model.run_with_cache(tokens)
+        given = (model, other_tokens(tokens, config["d_vocab"]), cache, measured)
+        found = {name: getattr(tl_patching, name)(*given).contiguous() for name in names}
+    save_file(found, outputs)
+    return {}
 
 
 def factored(outputs: str) -> dict[str, Any]:
@@ -233,6 +246,7 @@ def switches(model: HookedTransformer) -> list[str]:
 QUESTIONS: dict[str, Callable[..., dict[str, Any]]] = {
     "hooks": hooks,
     "calls": calls,
+    "patching": patching,
     "factored": factored,
     "spreads": spreads,
     "signatures": signatures,

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from unweave import analysis, charts, engine, experiments, planted, tasks, training
+    from unweave.analysis import patching
     from unweave.core.factored_matrix import FactoredMatrix
     from unweave.core.hook_point import HookPoint
     from unweave.core.hooked_module import HookedRootModule
@@ -58,6 +59,7 @@ __all__ = [
     "experiments",
     "intervene",
     "load",
+    "patching",
     "planted",
     "sweep",
     "tasks",
@@ -88,6 +90,7 @@ _HOMES = {
     "experiments": "unweave.experiments",
     "intervene": "unweave.engine.intervene:intervene",
     "load": "unweave.model.saved:load",
+    "patching": "unweave.analysis:patching",
     "planted": "unweave.planted",
     "sweep": "unweave.engine.sweep:sweep",
     "tasks": "unweave.tasks",
