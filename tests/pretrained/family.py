@@ -244,6 +244,25 @@ def compare_run(
         assert_close(cache[name][seen], wanted[seen], name)
 
 
+def compare_patterns(tiny: Tiny, window: int) -> None:
+    """Every layer's pattern: that of their eager attention, and zero outside a window in the layers that have one,
+    and only there."""
+    tokens, used = tiny.tokens(), tiny.theirs.config._attn_implementation
+    tiny.theirs.set_attn_implementation("eager")
+    try:
+        with torch.no_grad():
+            wanted = tiny.theirs(tokens, output_attentions=True).attentions
+    finally:
+        tiny.theirs.set_attn_implementation(used)
+    _, cache = tiny.ours.run_with_cache(tokens)
+    n_pos = tokens.shape[1]
+    back = torch.arange(n_pos)[:, None] - torch.arange(n_pos)
+    for layer, kind in enumerate(tiny.theirs.config.layer_types):
+        assert_close(cache["pattern", layer], wanted[layer], f"layer {layer}")
+        reach = window if kind == "sliding_attention" else n_pos
+        assert ((cache["pattern", layer] > 0) == (back >= 0) & (back < reach)).all(), f"layer {layer}"
+
+
 def assert_close(got: Tensor, wanted: Tensor, what: str = "") -> None:
     """Equal to 1e-5: max|a - b| <= 1e-5 * max|b|."""
     error = (got - wanted).abs().max() / wanted.abs().max()
@@ -271,9 +290,11 @@ def another(value: Any) -> Any:
     if isinstance(value, list) and value:
         return [another(one) for one in value]
     if isinstance(value, dict) and value:
-        return {key: another(one) if isinstance(one, float | int) else one for key, one in value.items()}
+        return {
+            key: another(one) if isinstance(one, float | int | dict) else one for key, one in value.items()
+        }
     # An option that was off, on.
     return 3
 
 
-__all__ = ["FamilyTests", "Tiny", "assert_close", "transformers"]
+__all__ = ["FamilyTests", "Tiny", "assert_close", "compare_patterns", "transformers"]

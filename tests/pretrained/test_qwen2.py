@@ -6,9 +6,8 @@ import itertools
 from typing import Any
 
 import pytest
-import torch
 
-from tests.pretrained.family import FamilyTests, Tiny, assert_close, transformers
+from tests.pretrained.family import FamilyTests, Tiny, compare_patterns, transformers
 from unweave.core.errors import InputError
 from unweave.pretrained.families.qwen2 import FAMILY
 
@@ -149,18 +148,7 @@ class TestQwen2(FamilyTests):
     }
 
     def test_each_layer_shows_the_pattern_that_was_used(self, tiny: Tiny):
-        """Theirs, and zero outside the window in layers that have one, and only there."""
-        tokens = tiny.tokens()
-        tiny.theirs.set_attn_implementation("eager")
-        with torch.no_grad():
-            wanted = tiny.theirs(tokens, output_attentions=True).attentions
-        tiny.theirs.set_attn_implementation("sdpa")
-        _, cache = tiny.ours.run_with_cache(tokens)
-        back = torch.arange(11)[:, None] - torch.arange(11)
-        for layer, kind in enumerate(tiny.theirs.config.layer_types):
-            assert_close(cache["pattern", layer], wanted[layer])
-            window = 4 if kind == "sliding_attention" else 11
-            assert ((cache["pattern", layer] > 0) == (back >= 0) & (back < window)).all()
+        compare_patterns(tiny, window=4)
 
 
 @pytest.mark.parametrize("on", [True, False])
