@@ -55,7 +55,7 @@ def test_full_names_and_shorthands(cache: ActivationCache, key: object, value: i
         ("hook_embde", "wanted an activation that this run cached; got 'hook_embde'; nearest: hook_embed"),
         (("patern", 0), "wanted the name of a site; got 'patern'; nearest: pattern"),
         ("pattern", "wanted a layer for the site 'pattern'; got none; write (\"pattern\", 0)"),
-        (("scale", 0), "wanted 'ln1' or 'ln2' for the site 'scale'; got none;"),
+        (("scale", 0), "wanted 'ln1' or 'ln2' or 'ln1_post' or 'ln2_post' for the site 'scale'; got none;"),
     ],
 )
 def test_what_is_not_there_is_told_with_the_nearest(cache: ActivationCache, key: object, sentence: str):

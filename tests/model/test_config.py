@@ -40,8 +40,16 @@ IMPOSSIBLE = [
     ),
     ("init_mode", "zeros", "wanted init_mode to be one of 'gpt2', 'xavier_uniform', "),
     ("attn_only", "yes", "wanted attn_only to be one of True, False; got 'yes'; set attn_only in"),
-    ("dtype", "float16", "wanted dtype to be one of 'float32', 'float64', 'bfloat16'; got 'float16'; set"),
-    ("dtype", torch.int64, "wanted dtype to be one of 'float32', 'float64', 'bfloat16'; got 'int64'; set"),
+    (
+        "dtype",
+        "float8",
+        "wanted dtype to be one of 'float32', 'float64', 'bfloat16', 'float16'; got 'float8'; set",
+    ),
+    (
+        "dtype",
+        torch.int64,
+        "wanted dtype to be one of 'float32', 'float64', 'bfloat16', 'float16'; got 'int64'; set",
+    ),
     ("eps", 0.0, "wanted a finite number above 0 for eps; got 0.0; set eps"),
     ("attn_scale", math.nan, "wanted a finite number above 0 for attn_scale; got nan; set attn_scale"),
     ("initializer_range", math.inf, "wanted a finite number above 0 for initializer_range; got inf; set"),

@@ -19,7 +19,7 @@ def same_bits(first: HookedTransformer, second: HookedTransformer) -> bool:
     )
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16", "float16"])
 @pytest.mark.parametrize("positions", ["none", "standard", "sinusoidal"])
 def test_what_is_loaded_is_what_was_saved_to_the_bit(tmp_path: Path, dtype: str, positions: str):
     model = small_model(dtype=dtype, positional_embedding_type=positions)
@@ -60,9 +60,9 @@ def test_a_model_that_was_converted_keeps_its_bits(tmp_path: Path):
 
 def test_a_dtype_that_no_config_can_name_is_refused_and_nothing_written(tmp_path: Path):
     with pytest.raises(InputError) as raised:
-        small_model().half().save(tmp_path / "model")
+        small_model().to(torch.float8_e4m3fn).save(tmp_path / "model")
     assert str(raised.value) == (
-        "wanted weights of one dtype, one of float32, float64, bfloat16; got float16; "
+        "wanted weights of one dtype, one of float32, float64, bfloat16, float16; got float8_e4m3fn; "
         "convert the model first, as by model.float()"
     )
     assert list(tmp_path.iterdir()) == []

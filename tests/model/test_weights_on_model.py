@@ -131,7 +131,7 @@ def test_biases_of_layers_that_are_not_there_are_refused(fields: dict, arguments
 )
 def test_biases_that_do_not_add_up_are_refused(changed: dict):
     model = small_model()
-    model.cfg = SimpleNamespace(n_layers=2, attn_only=False, **changed)
+    model.cfg = SimpleNamespace(n_layers=2, attn_only=False, norm_position="before", **changed)
     with pytest.raises(
         InputError, match=r"^wanted layers that add their biases to the residual stream as they"
     ):
@@ -165,7 +165,7 @@ def test_a_direction_dotted_with_the_last_norm_is_the_logit():
 def test_a_string_is_one_token_of_the_tokenizer():
     model = small_model()
     with pytest.raises(
-        InputError, match=r"^wanted a token as a number; got ' the'; this model has no tokenizer"
+        InputError, match=r"^wanted a model with a tokenizer, to read or write text; got one without"
     ):
         model.tokens_to_residual_directions(" the")
     model.to_single_token = {" the": 4}.__getitem__

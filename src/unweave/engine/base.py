@@ -15,7 +15,7 @@ from unweave.core.hooks import HookPoint
 from unweave.core.sites import block_site
 from unweave.engine.inputs import Inputs
 from unweave.engine.layout import AT_TOKENS, layer_of
-from unweave.model.block import TransformerBlock
+from unweave.model.block import PostNormBlock, TransformerBlock
 from unweave.model.kv_cache import KeyValueCache, KeyValueCacheEntry
 from unweave.model.transformer import HookedTransformer
 
@@ -34,7 +34,7 @@ class Foreign:
     def of(cls, model: HookedTransformer) -> Foreign:
         """Those on this model, torch's own kind and changed classes included."""
         changed = type(model).forward is not HookedTransformer.forward or any(
-            type(block) is not TransformerBlock for block in model.blocks
+            type(block) not in (TransformerBlock, PostNormBlock) for block in model.blocks
         )
         if changed or any(_torch_hooks(module) for module in model.modules()):
             return cls(AT_TOKENS)
@@ -97,7 +97,8 @@ def run_base(
     past = None
     if causal:
         past = KeyValueCache.init_cache(model.cfg, model.W_E.device, len(inputs.tokens))
-    ends = [block_site(layer, "resid_post") for layer in range(n_layers)]
+    given = "normalized_resid_post" if model.cfg.norm_position == "stream" else "resid_post"
+    ends = [block_site(layer, given) for layer in range(n_layers)]
     hooks = [(name, Ruler(shapes)) for name in dict.fromkeys(names)]
     # Hooks of the user's may stand after the last layer.
     full = all_logits or foreign.first is not None or any(layer_of(n, n_layers) == n_layers for n, _ in hooks)
