@@ -133,6 +133,15 @@ class FamilyTests:
         for name, weight in ours.state_dict().items():
             assert torch.equal(weight, wanted[name]), name
 
+    @pytest.mark.parametrize("n_layers", [1, 2])
+    def test_the_first_layers_alone(self, tiny: Tiny, n_layers: int):
+        first = HookedTransformer.from_pretrained(tiny.folder, device="cpu", first_n_layers=n_layers)
+        assert len(first.blocks) == n_layers
+        tokens, name = tiny.tokens(), f"blocks.{n_layers - 1}.hook_resid_post"
+        _, wanted = tiny.ours.run_with_cache(tokens, names_filter=name)
+        _, got = first.run_with_cache(tokens, names_filter=name)
+        assert torch.equal(got[name], wanted[name])
+
     def test_no_value_is_silently_ignored(self, tiny: Tiny):
         """Another value of any key that isn't inert gives another config, or is refused."""
         family = family_of(tiny.config)

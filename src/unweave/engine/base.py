@@ -75,7 +75,8 @@ class Base:
             for part in (held.past_keys, held.past_values, mask)
         )
         entry = KeyValueCacheEntry(keys, values, frozen=True)
-        return KeyValueCache([entry] * len(self.keys_values.entries), attended, frozen=True)
+        entries, longest = [entry] * len(self.keys_values.entries), int(mask.sum(1).max())
+        return KeyValueCache(entries, attended, frozen=True, made_in=longest)
 
 
 @torch.no_grad()

@@ -40,7 +40,8 @@ def generate(
     """`input` and up to `max_new_tokens` more for each sequence.
 
     The model's hooks are on in every step. With a cache the first step runs the input and every
-    other step one position; `at_position` makes an edit that means the same either way.
+    other step one position; `at_position` makes an edit that means the same either way. Where LongRoPE
+    goes over to its long wavelengths, one step runs the whole sequence again.
 
     Args:
         max_new_tokens: how many at most; with the input, they must fit into n_ctx.
@@ -71,6 +72,8 @@ def generate(
     attended = torch.ones_like(tokens, dtype=torch.bool) if attended is None else attended
     finished = torch.zeros(len(tokens), dtype=torch.bool, device=tokens.device)
     for _ in tqdm(range(max_new_tokens), disable=None if verbose else True):
+        if cache is not None and cache.outgrown(model.cfg, attended[:, cache.length :]):
+            cache = KeyValueCache.init_cache(model.cfg, tokens.device, len(tokens))
         new = slice(0 if cache is None else cache.length, None)
         logits = model(
             tokens[:, new],

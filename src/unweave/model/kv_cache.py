@@ -42,11 +42,15 @@ class KeyValueCache:
 
     `model(tokens, past_kv_cache=cache)` reads and extends it. A run that raises leaves it as it
     was. Frozen, it is read and not extended: many continuations can be run after one prefix.
+
+    Args:
+        made_in: of the first positions of longer runs: how many tokens the longest of those had.
     """
 
     entries: list[KeyValueCacheEntry]
     previous_attention_mask: Bool[Tensor, "batch pos"]
     frozen: bool = False
+    made_in: int = 0
 
     @classmethod
     def init_cache(
@@ -111,6 +115,17 @@ class KeyValueCache:
                     got=str(got),
                     remedy="run every layer on every position, or make a new cache",
                 )
+
+    def outgrown(self, cfg: HookedTransformerConfig, attended: Bool[Tensor, "batch new"]) -> bool:
+        """Whether with these new positions LongRoPE goes over to its long wavelengths: then the earlier
+        positions, too, give other keys and values than the cache holds.
+        """
+        if not cfg.use_longrope or not self.length:
+            return False
+        before = self.previous_attention_mask.sum(1)
+        after = before + attended.to(before.device).sum(1)
+        known = max(int(before.max()), self.made_in)
+        return known <= cfg.longrope_original_ctx_len < int(after.max())
 
     @contextmanager
     def all_or_nothing(self) -> Generator[None]:

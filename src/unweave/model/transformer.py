@@ -367,6 +367,13 @@ class HookedTransformer(TextMethods, HookedRootModule):
             past.require_fit(self.cfg, layers, batch)
             run.offset = past.length
             attended = input.new_ones(batch, n_pos, dtype=torch.bool) if attended is None else attended
+            if past.outgrown(self.cfg, attended):
+                raise InputError(
+                    wanted=f"past_kv_cache and input on one side of longrope_original_ctx_len="
+                    f"{self.cfg.longrope_original_ctx_len}, behind which all positions are turned otherwise",
+                    got=f"{run.offset} cached positions and {n_pos} new ones",
+                    remedy="run the whole sequence with a new cache",
+                )
             attended = past.append_attention_mask(attended)
         self.run_offset = run.offset
         # Where nothing is padded a mask would only cost time.

@@ -121,6 +121,8 @@ def first_layers(cfg: HookedTransformerConfig, n_layers: int | None) -> HookedTr
             remedy="leave it out for all",
         )
     changed: dict[str, Any] = {"n_layers": n_layers}
+    if cfg.rotary_layers is not None:
+        changed["rotary_layers"] = cfg.rotary_layers[:n_layers]
     if cfg.attn_types is not None:
         changed["attn_types"] = cfg.attn_types[:n_layers]
         if "local" not in changed["attn_types"]:
@@ -129,6 +131,8 @@ def first_layers(cfg: HookedTransformerConfig, n_layers: int | None) -> HookedTr
                 "window_size": None,
                 "attn_types": None,
                 "rotary_base_local": None,
+                "rotary_scaling_local": None,
+                "yarn_global_attn_only": False,
             }
             changed |= off
     return dataclasses.replace(cfg, **changed)

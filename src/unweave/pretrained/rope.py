@@ -121,6 +121,34 @@ def _yarn(c: ConfigReader, table: ConfigReader) -> Fields:
     }
 
 
+def _longrope(c: ConfigReader, table: ConfigReader) -> Fields:
+    """(Ding et al., 2024, arXiv:2402.13753), with transformers' rules for what a table leaves out."""
+    trained = _trained_length(c, table)
+    factor = table.get("factor", default=None)
+    factor = c.count("max_position_embeddings") / trained if factor is None else factor
+    magnitude = table.get("attention_factor", default=None)
+    if magnitude is None:
+        magnitude = 1.0 if factor <= 1 else math.sqrt(1 + math.log(factor) / math.log(trained))
+    return {
+        "use_longrope": True,
+        "longrope_short_factors": _factors(c, table, "short_factor"),
+        "longrope_long_factors": _factors(c, table, "long_factor"),
+        "longrope_original_ctx_len": trained,
+        "longrope_attention_factor": magnitude,
+    }
+
+
+def _factors(c: ConfigReader, table: ConfigReader, name: str) -> list[float]:
+    value: Any = table.get(name)
+    if not isinstance(value, list) or not all(type(one) in (int, float) for one in value):
+        raise InputError(
+            wanted=f"a list of numbers for {name} in {c.where}",
+            got=repr(value),
+            remedy="take the config.json that belongs to the model",
+        )
+    return [float(one) for one in value]
+
+
 def _mscale(factor: float, by: float) -> float:
     return 1.0 if factor <= 1 else 0.1 * by * math.log(factor) + 1.0
 
@@ -138,4 +166,5 @@ SCALINGS = {
     "dynamic": _dynamic,
     "llama3": _llama3,
     "yarn": _yarn,
+    "longrope": _longrope,
 }
