@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from unweave.model.config import HookedTransformerConfig
     from unweave.model.encoder import HookedEncoder
     from unweave.model.saved import load
+    from unweave.model.text.prompts import test_prompt
     from unweave.model.transformer import HookedTransformer
     from unweave.model.wrapped import wrap
 
@@ -63,6 +64,7 @@ __all__ = [
     "planted",
     "sweep",
     "tasks",
+    "test_prompt",
     "training",
     "wrap",
 ]
@@ -94,6 +96,7 @@ _HOMES = {
     "planted": "unweave.planted",
     "sweep": "unweave.engine.sweep:sweep",
     "tasks": "unweave.tasks",
+    "test_prompt": "unweave.model.text.prompts:test_prompt",
     "training": "unweave.training",
     "wrap": "unweave.model.wrapped:wrap",
 }

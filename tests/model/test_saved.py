@@ -59,10 +59,12 @@ def test_a_model_that_was_converted_keeps_its_bits(tmp_path: Path):
 
 
 def test_a_dtype_that_no_config_can_name_is_refused_and_nothing_written(tmp_path: Path):
+    model = small_model()
+    model.embed.half()
     with pytest.raises(InputError) as raised:
-        small_model().to(torch.float8_e4m3fn).save(tmp_path / "model")
+        model.save(tmp_path / "model")
     assert str(raised.value) == (
-        "wanted weights of one dtype, one of float32, float64, bfloat16, float16; got float8_e4m3fn; "
+        "wanted weights of one dtype, one of float32, float64, bfloat16, float16; got float16, float32; "
         "convert the model first, as by model.float()"
     )
     assert list(tmp_path.iterdir()) == []

@@ -44,7 +44,7 @@ class HookedTransformerConfig:
         n_layers, d_model, n_ctx, d_head: sizes; `n_ctx` is the longest sequence, in tokens.
         n_heads: -1 means `d_model // d_head`.
         d_mlp: None means `4 * d_model`.
-        d_vocab: size of the input vocabulary; required.
+        d_vocab: size of the input vocabulary; -1 means that of the tokenizer that the model is given.
         d_vocab_out: size of the output vocabulary; -1 means `d_vocab`.
         act_fn: a name from `activations.ACTIVATIONS`, or a function of a tensor, with which a model
             can't be saved; required unless `attn_only`. "solu_ln" is SoLU and a LayerNorm.
@@ -121,7 +121,7 @@ class HookedTransformerConfig:
             caches everything caches `attn.hook_result`, `hook_q_input` (and k, v), `hook_attn_in`,
             `hook_mlp_in` too. They are computed whenever they are named, whatever stands here.
         default_prepend_bos: whether text gets BOS in front, where a call does not say.
-        tokenizer_name: whose name the tokenizer goes by; it is not loaded by that.
+        tokenizer_name: where the tokenizer is: a hub id or a folder. A new model that is given none loads it from there.
         tokenizer_prepends_bos: whether the tokenizer by itself puts a token in front; set_tokenizer sets it.
 
     A default that depends on another field is filled in when the config is built, and stays when

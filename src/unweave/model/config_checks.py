@@ -45,8 +45,12 @@ FLAGS = (
 
 def check_sizes(cfg: Any) -> None:
     """Whole numbers, and heads that can be grouped."""
-    for name in ("d_model", "n_ctx", "d_head", "n_heads", "d_vocab", "d_vocab_out"):
+    for name in ("d_model", "n_ctx", "d_head", "n_heads"):
         require_count(name, getattr(cfg, name), 1)
+    for name in ("d_vocab", "d_vocab_out"):
+        # Until a model is built, d_vocab may be left to its tokenizer.
+        if cfg.d_vocab != -1 or getattr(cfg, name) != -1:
+            require_count(name, getattr(cfg, name), 1)
     require_count("n_layers", cfg.n_layers, 0)
     require_count("n_token_types", cfg.n_token_types, 0)
     for name in FLAGS:

@@ -13,6 +13,7 @@ from unweave.model.biases import add_bias
 from unweave.model.config import HookedTransformerConfig
 from unweave.model.linear import linear
 from unweave.model.norm import LayerNorm, NoNorm, make_norm
+from unweave.model.text.vocabulary import size_of
 
 Residual = Float[Tensor, "batch pos d_model"]
 
@@ -23,7 +24,8 @@ class Embed(nn.Module):
     def __init__(self, cfg: HookedTransformerConfig) -> None:
         super().__init__()
         self.scale = cfg.embedding_scale
-        self.W_E = nn.Parameter(torch.empty(cfg.d_vocab, cfg.d_model))
+        d_vocab = size_of(None) if cfg.d_vocab == -1 else cfg.d_vocab
+        self.W_E = nn.Parameter(torch.empty(d_vocab, cfg.d_model))
         self.ln = LayerNorm(cfg) if cfg.post_embedding_ln else None
 
     def forward(self, tokens: Int[Tensor, "batch pos"]) -> Residual:

@@ -1,4 +1,4 @@
-"""A model as a folder: `config.json` to read, `model.safetensors` to load."""
+"""A model as a folder: `config.json` to read, `model.safetensors` to load, `tokenizer/` if it has one."""
 
 from __future__ import annotations
 
@@ -15,16 +15,20 @@ from torch import Tensor
 from unweave.core.errors import InputError
 from unweave.core.files import folder_atomic, require_folder, write_json_atomic
 from unweave.model.config import DTYPES, HookedTransformerConfig
+from unweave.model.text.saved import files_in, read_tokenizer, write_tokenizer
 from unweave.model.transformer import HookedTransformer
 
 FORMAT = "unweave-model"
 FORMAT_VERSION = 1
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
+CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer"
 NOT_OURS = "name a folder that model.save(DIR) wrote"
 
 
-def write_files(model: HookedTransformer, folder: Path) -> None:
-    """Write the two files into an existing folder.
+def write_files(model: HookedTransformer, folder: Path, tokenizer: Mapping[str, Any] | None = None) -> None:
+    """Write config and weights into an existing folder.
+
+    Args:
+        tokenizer: what the config shall say of the tokenizer's files beside it.
 
     Raises:
         InputError: if the weights are not all of one dtype that a config can name, or the
@@ -39,19 +43,22 @@ def write_files(model: HookedTransformer, folder: Path) -> None:
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     # The model may have been converted since it was built, by model.double() for one.
     config = {**model.cfg.to_dict(), "dtype": _common_dtype(tensors.values())}
-    head = {"format": FORMAT, "format_version": FORMAT_VERSION, "config": config}
+    head: dict[str, Any] = {"format": FORMAT, "format_version": FORMAT_VERSION, "config": config}
+    if tokenizer is not None:
+        head["tokenizer"] = dict(tokenizer)
     write_json_atomic(folder / CONFIG, head)
     save_file(tensors, folder / WEIGHTS)
 
 
 def save(model: HookedTransformer, folder: str | Path) -> None:
-    """Write the model; an existing model folder of that name is replaced in one step.
+    """Write the model and its tokenizer; an existing model folder of that name is replaced in one step.
 
     Raises:
-        InputError: if the path, or a part of it, is a file, or a folder that holds anything else.
+        InputError: if the path, or a part of it, is a file, or a folder that holds anything else;
+            for a tokenizer that can't be saved.
     """
     with folder_atomic(require_own_folder(Path(folder))) as part:
-        write_files(model, part)
+        write_files(model, part, write_tokenizer(model, part / TOKENIZER))
 
 
 def require_own_folder(folder: Path) -> Path:
@@ -62,7 +69,7 @@ def require_own_folder(folder: Path) -> Path:
     """
     require_folder(folder, "the model")
     held = {path.name for path in folder.iterdir()} if folder.exists() else set[str]()
-    if not held or (held <= {CONFIG, WEIGHTS} and _is_ours(folder / CONFIG)):
+    if not held or (held <= {CONFIG, WEIGHTS, TOKENIZER} and _is_ours(folder)):
         return folder
     raise InputError(
         wanted="a new folder, or one that holds nothing but a saved model",
@@ -72,7 +79,10 @@ def require_own_folder(folder: Path) -> Path:
 
 
 def load(folder: str | Path, device: str | None = None) -> HookedTransformer:
-    """Open a model folder that `save` wrote.
+    """Open a model folder that `save` wrote, with its tokenizer if it had one.
+
+    The tokenizer's package must be installed (`pip install "unweave[hf]"`); where it isn't, that is
+    logged, and the model takes tokens alone.
 
     Args:
         device: where to put it; None means the CPU.
@@ -93,9 +103,12 @@ def load(folder: str | Path, device: str | None = None) -> HookedTransformer:
         ) from error
     # Opening a model must not advance the global random state.
     with torch.random.fork_rng(devices=[]):
-        model = HookedTransformer(cfg)
+        model = HookedTransformer(cfg, tokenizer=False)
     _require_fit(weights, wanted=model.state_dict(), got=tensors)
     model.load_state_dict(tensors)
+    about = _read_head(folder / CONFIG).get("tokenizer")
+    if about is not None:
+        read_tokenizer(model, folder / TOKENIZER, about)
     return model
 
 
@@ -140,10 +153,13 @@ def _read_head(path: Path) -> dict[str, Any]:
     return head
 
 
-def _is_ours(config: Path) -> bool:
+def _is_ours(folder: Path) -> bool:
+    """Whether all that is in this folder is a model of ours."""
     try:
-        return json.loads(config.read_text(encoding="utf-8"))["format"] == FORMAT
-    except (OSError, ValueError, TypeError, KeyError):
+        head = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        known = set((head.get("tokenizer") or {"files": []})["files"])
+        return head["format"] == FORMAT and set(files_in(folder / TOKENIZER)) <= known
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return False
 
 

@@ -34,6 +34,7 @@ from unweave.model.placement import Placement, on_device, require_one_device
 from unweave.model.positions import IN_A_TABLE, make_pos_embed
 from unweave.model.run import Run
 from unweave.model.text.methods import TextMethods
+from unweave.model.text.vocabulary import size_of, tokenizer_for
 
 # The old switches, by the site whose caching they decide.
 SWITCHED = {
@@ -51,22 +52,32 @@ class HookedTransformer(TextMethods, HookedRootModule):
 
     Args:
         cfg: a HookedTransformerConfig, or a dict of its fields. The model keeps a copy of its own.
-        tokenizer, default_padding_side: those of `set_tokenizer`.
+        tokenizer, default_padding_side: those of `set_tokenizer`. None loads the tokenizer that
+            `cfg.tokenizer_name` names, if it names one; False: the model has none. Where `cfg.d_vocab`
+            is -1 it is the tokenizer's.
+        move_to_device: False leaves the model on the CPU.
 
     Raises:
-        InputError: for a config that cannot be honoured, or a device that this machine lacks.
+        InputError: for a config that cannot be honoured, a device that this machine lacks, or a
+            tokenizer that cannot be loaded or does not fit d_vocab.
     """
 
     def __init__(
         self,
         cfg: HookedTransformerConfig | dict[str, Any],
         tokenizer: Any = None,
-        *,
+        move_to_device: bool = True,
         default_padding_side: str | None = None,
     ) -> None:
         super().__init__()
         cfg = HookedTransformerConfig.from_dict(cfg) if isinstance(cfg, dict) else dataclasses.replace(cfg)
-        require_available(str(cfg.device))
+        if move_to_device:
+            require_available(str(cfg.device))
+        else:
+            cfg.device = "cpu"
+        tokenizer = tokenizer_for(cfg, tokenizer, default_padding_side)
+        if cfg.d_vocab == -1:
+            cfg.d_vocab = size_of(tokenizer)
         # Whatever torch's default device is: a seed means the same weights everywhere.
         self._assemble(cfg, torch.device("cpu"))
         init_weights(self, cfg)

@@ -17,7 +17,9 @@ from unweave.model.text import single
 from unweave.model.text.encoding import Encoded, encode
 from unweave.model.text.inputs import Numbers, as_texts, holds_chats, is_text, rows_of
 from unweave.model.text.padding import padding_found
+from unweave.model.text.prompt_result import PromptTest
 from unweave.model.text.tokenizer import AnyTokenizer, Side, as_tokenizer
+from unweave.model.text.vocabulary import require_fit
 
 
 class TextMethods(StackedWeights):
@@ -47,10 +49,12 @@ class TextMethods(StackedWeights):
             default_padding_side: "left" or "right"; None is the tokenizer's own.
 
         Raises:
-            InputError: if it has neither interface, or cannot be loaded.
+            InputError: if it has neither interface, or cannot be loaded; if its tokens go beyond
+                d_vocab. Of tokens added to its vocabulary that do, it is only logged: no text may need them.
         """
         side = _side(default_padding_side)
         tokenizer = reach("load_tokenizer")(tokenizer) if isinstance(tokenizer, str | Path) else tokenizer
+        require_fit(as_tokenizer(tokenizer), self.cfg.d_vocab)
         before, _ = as_tokenizer(tokenizer).surroundings()
         self.tokenizer, self.default_padding_side = tokenizer, side
         self.cfg.tokenizer_prepends_bos = bool(before)
@@ -173,6 +177,20 @@ class TextMethods(StackedWeights):
         """
         options["add_generation_prompt"] = add_generation_prompt
         return self.known_tokenizer().render(messages, options)
+
+    def test_prompt(
+        self,
+        prompt: Any,
+        answer: str | list[str],
+        prepend_space_to_answer: bool = True,
+        print_details: bool = True,
+        prepend_bos: bool | None = None,
+        top_k: int = 10,
+    ) -> PromptTest:
+        """The rank and probability of each token of an answer; see `unweave.model.text.prompts.test_prompt`."""
+        from unweave.model.text.prompts import test_prompt
+
+        return test_prompt(prompt, answer, self, prepend_space_to_answer, print_details, prepend_bos, top_k)
 
     def generate(
         self,

@@ -38,6 +38,10 @@ class AnyTokenizer(ABC):
         """This special token, or None if the tokenizer names none."""
 
     @abstractmethod
+    def size(self, added: bool = True) -> int | None:
+        """One more than its largest token; `added=False` leaves out those added to its vocabulary. None: unknown."""
+
+    @abstractmethod
     def side(self, what: Literal["padding", "truncation"]) -> Side:
         """Where it pads, or cuts."""
 
@@ -87,6 +91,14 @@ class HuggingFaceTokenizer(AnyTokenizer):
     def special(self, name: Special) -> int | None:  # noqa: D102
         return getattr(self.tokenizer, f"{name}_token_id", None)
 
+    def size(self, added: bool = True) -> int | None:  # noqa: D102
+        if not callable(getattr(self.tokenizer, "get_vocab", None)):
+            return None
+        tokens = set(self.tokenizer.get_vocab().values())
+        if not added and callable(getattr(self.tokenizer, "get_added_vocab", None)):
+            tokens -= set(self.tokenizer.get_added_vocab().values())
+        return max(tokens, default=-1) + 1
+
     def side(self, what: Literal["padding", "truncation"]) -> Side:  # noqa: D102
         return getattr(self.tokenizer, f"{what}_side", None) or "right"
 
@@ -120,6 +132,10 @@ class PlainTokenizer(AnyTokenizer):
     def special(self, name: Special) -> int | None:  # noqa: D102
         padding = self.tokenizer.padding or {}
         return padding.get("pad_id") if name == "pad" else None
+
+    def size(self, added: bool = True) -> int | None:  # noqa: D102
+        # With with_added_tokens=False it still names those that are in the model's own vocabulary too.
+        return max(self.tokenizer.get_vocab(with_added_tokens=added).values(), default=-1) + 1
 
     def side(self, what: Literal["padding", "truncation"]) -> Side:  # noqa: D102
         return (getattr(self.tokenizer, what) or {}).get("direction") or "right"

@@ -103,7 +103,7 @@ class WeightTable:
             cfg = dataclasses.replace(cfg, without_biases=off)
         # Its first weights are thrown away: they must not advance the global random state.
         with torch.random.fork_rng(devices=[]):
-            new = HookedTransformer(cfg)
+            new = HookedTransformer(cfg, tokenizer=False)
         # A bias is switched on for all layers at once, those to which nothing was added too.
         biases = {
             name: weight for name, weight in new.state_dict().items() if ".b_" in name.replace("._", ".")
