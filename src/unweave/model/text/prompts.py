@@ -81,7 +81,7 @@ def _steps(
         )
 
     # Stable: of equal logits the earlier token comes first.
-    likeliest = logits.sort(-1, descending=True, stable=True).indices[:, :top_k].tolist()
+    likeliest = logits.sort(dim=-1, descending=True, stable=True).indices[:, :top_k].tolist()
     return tuple(
         Step(guess(place, token), tuple(guess(place, other) for other in likeliest[place]))
         for place, token in enumerate(tokens)
