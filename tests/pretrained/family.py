@@ -247,7 +247,9 @@ def compare_run(
         got, cache = ours.run_with_cache(tokens, attention_mask=mask)
     seen = torch.ones_like(tokens).bool() if mask is None else mask.bool()
     assert_close(got[seen], logits[seen], "logits")
-    names = ["blocks.0.hook_resid_pre", *(f"blocks.{at}.hook_resid_post" for at in range(ours.cfg.n_layers))]
+    # What goes on to the next layer.
+    post = "hook_normalized_resid_post" if ours.cfg.norm_position == "stream" else "hook_resid_post"
+    names = ["blocks.0.hook_resid_pre", *(f"blocks.{at}.{post}" for at in range(ours.cfg.n_layers))]
     assert len(layers) == len(names)
     for name, wanted in zip(names, layers, strict=True):
         assert_close(cache[name][seen], wanted[seen], name)
