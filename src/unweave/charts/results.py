@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
 import numpy as np
@@ -14,6 +15,8 @@ from unweave.charts.figures.heatmaps import heatmap, small_multiples
 from unweave.core.results import Result
 
 Floats = NDArray[np.floating[Any]]
+# What an axis is called where there is room.
+AXES = {"pos": "position"}
 
 
 def plot_result(
@@ -42,18 +45,24 @@ def plot_result(
     shown = result.effect if show == "effect" else result.values
     values: Floats = shown.double().numpy()
     labels = [[str(label) for label in result.coords[dim]] for dim in result.dims]
-    metric = str(result.provenance.get("metric", "value"))
+    metric = _words(str(result.provenance.get("metric", "value")))
     what = f"change of {metric}" if show == "effect" else metric
     unit = f"{what} ({result.unit})" if result.unit else what
-    told = title or f"{what}, {result.provenance.get('operation', 'patched')}" + (
+    told = title or f"{what[0].upper()}{what[1:]}, {result.provenance.get('operation', 'patched')}" + (
         f", {result.provenance.get('method')}: approximate" if result.approximate else ""
     )
     if len(result.dims) == 1:
         return bars(
-            labels[0], values, title=told, x_title=unit, y_title=result.dims[0], errors=_errors(result, show)
+            labels[0],
+            values,
+            title=told,
+            x_title=unit,
+            y_title=AXES.get(result.dims[0], result.dims[0]),
+            errors=_errors(result, show),
         )
     kind: dict[str, Any] = {"title": told, "colour_title": unit, "diverging": show == "effect"}
-    titles = {"x_title": result.dims[-1], "y_title": result.dims[-2]}
+    x_title, y_title = (AXES.get(dim, dim) for dim in (result.dims[-1], result.dims[-2]))
+    titles = {"x_title": x_title, "y_title": y_title}
     if len(result.dims) == 2:
         return heatmap(values, x=labels[1], y=labels[0], **titles, **kind)
     panels = [(f"{result.dims[0]} {label}", part) for label, part in zip(labels[0], values, strict=True)]
@@ -65,3 +74,8 @@ def _errors(result: Result, show: str) -> tuple[Floats, Floats] | None:
         return None
     low, high = result.effect_interval if show == "effect" else result.interval
     return low.numpy(), high.numpy()
+
+
+def _words(name: str) -> str:
+    """A metric's name as it stands in a sentence: "LogitDifference" is the logit difference; "KL" stays."""
+    return name if name.isupper() else re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
