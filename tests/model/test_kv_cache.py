@@ -117,3 +117,48 @@ def test_a_cache_that_does_not_fit_is_refused():
         pytest.raises(InputError, match=r"^wanted causal attention with past_kv_cache; got bidirec"),
     ):
         other(tokens[:, :1], past_kv_cache=KeyValueCache.init_cache(other.cfg, batch_size=3))
+
+
+SHORT_AND_LONG = {
+    "positional_embedding_type": "rotary",
+    "use_longrope": True,
+    "longrope_short_factors": [1.5, 4.0],
+    "longrope_long_factors": [2.0, 9.0],
+    "longrope_original_ctx_len": 4,
+}
+
+
+def test_longrope_is_not_continued_over_its_length():
+    """Beyond it earlier positions have other keys and values than they had within it."""
+    model, tokens = small_model(**SHORT_AND_LONG, dtype="float64"), small_tokens()
+    cache = KeyValueCache.init_cache(model.cfg, batch_size=3)
+    within = torch.cat([model(tokens[:, at : at + 2], past_kv_cache=cache) for at in (0, 2)], 1)
+    assert_equal_to(1e-12, within, model(tokens[:, :4]))
+    with pytest.raises(InputError, match="got 4 cached positions and 1 new ones"):
+        model(tokens[:, 4:5], past_kv_cache=cache)
+    assert cache.length == 4
+    # Padding is no position: with one less there is room for it.
+    padded = KeyValueCache.init_cache(model.cfg, batch_size=3)
+    mask = torch.tensor([[0, 1, 1, 1, 1]] * 3)
+    model(tokens[:, :4], attention_mask=mask[:, :4], past_kv_cache=padded)
+    last = model(tokens[:, 4:5], past_kv_cache=padded)
+    assert_equal_to(1e-12, last, model(tokens[:, :5], attention_mask=mask)[:, 4:])
+
+
+def test_longrope_s_first_positions_of_a_long_run_are_continued():
+    model, tokens = small_model(**SHORT_AND_LONG, dtype="float64"), small_tokens()
+    whole = KeyValueCache.init_cache(model.cfg, batch_size=3)
+    wanted = model(tokens, past_kv_cache=whole)
+    first = KeyValueCache.init_cache(model.cfg, batch_size=3)
+    for entry, full in zip(first.entries, whole.entries, strict=True):
+        entry.past_keys, entry.past_values = full.past_keys[:, :3], full.past_values[:, :3]
+    first.previous_attention_mask, first.made_in = whole.previous_attention_mask[:, :3], 7
+    assert_equal_to(1e-12, model(tokens[:, 3:], past_kv_cache=first), wanted[:, 3:])
+
+
+def test_generation_goes_over_longrope_s_length():
+    model, tokens = small_model(**SHORT_AND_LONG, dtype="float64"), small_tokens()[:, :2]
+    asked = {"max_new_tokens": 5, "do_sample": False, "stop_at_eos": False}
+    assert torch.equal(
+        model.generate(tokens, **asked), model.generate(tokens, use_past_kv_cache=False, **asked)
+    )

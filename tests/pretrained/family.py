@@ -133,6 +133,13 @@ class FamilyTests:
         for name, weight in ours.state_dict().items():
             assert torch.equal(weight, wanted[name]), name
 
+    def test_every_weight_has_memory_of_its_own(self, tiny: Tiny):
+        """Editing one in place must leave the others alone, also where two came from one tensor."""
+        in_memory = HookedTransformer.from_pretrained(hf_model=tiny.theirs, device="cpu")
+        for ours in (HookedTransformer.from_pretrained(tiny.folder, device="cpu"), in_memory):
+            places = [weight.data_ptr() for weight in ours.parameters()]
+            assert len(set(places)) == len(places)
+
     @pytest.mark.parametrize("n_layers", [1, 2])
     def test_the_first_layers_alone(self, tiny: Tiny, n_layers: int):
         first = HookedTransformer.from_pretrained(tiny.folder, device="cpu", first_n_layers=n_layers)

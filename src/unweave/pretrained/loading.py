@@ -55,11 +55,14 @@ def load_weights(
     wanted = first_layers(cfg, n_layers)
     model = HookedTransformer.without_weights(wanted)
     shapes = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
-    found = _matched(family, cfg, checkpoint, shapes)
+    found, placed = _matched(family, cfg, checkpoint, shapes), set[int]()
     for entry in found:
         tensor = checkpoint.read(entry.name)
         settle = _settler(entry.name, checkpoint, wanted.torch_dtype, device_of(entry.row.ours))
-        _put(model, entry.row.ours, entry.row.of(tensor, settle))
+        weight = entry.row.of(tensor, settle)
+        # Two weights made of one whole tensor must not change together.
+        _put(model, entry.row.ours, weight.clone() if weight.data_ptr() in placed else weight)
+        placed.add(weight.data_ptr())
     _require_tied(family, wanted, checkpoint)
     for name, buffer in list(model.named_buffers()):
         owner, _, leaf = name.rpartition(".")
