@@ -14,8 +14,15 @@ from unweave import HookedTransformer
 from unweave.core.errors import InputError
 from unweave.pretrained.families import gemma3, gemma3_with_images
 
-VISION = {"hidden_size": 16, "num_attention_heads": 2, "num_hidden_layers": 1, "intermediate_size": 24}
-VISION |= {"image_size": 28, "patch_size": 14, "model_type": "siglip_vision_model"}
+VISION = {
+    "hidden_size": 16,
+    "image_size": 28,
+    "intermediate_size": 24,
+    "model_type": "siglip_vision_model",
+    "num_attention_heads": 2,
+    "num_hidden_layers": 1,
+    "patch_size": 14,
+}
 GEMMA_3_4B = {
     "architectures": ["Gemma3ForConditionalGeneration"],
     "boi_token_index": 255999,
