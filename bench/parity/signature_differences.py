@@ -2,39 +2,24 @@
 
 from __future__ import annotations
 
-_TOKENIZER = "text needs a tokenizer: it comes with pretrained models"
-_PRETRAINED = "it comes with pretrained models"
 _NEW_MODEL = "unweave.model.weights returns a new model, and leaves the old one alone"
 _STATE_SPACE = "there are no state-space layers here"
-_DEVICES = "models over several devices come with pretrained models"
-_CHECKPOINT = "a fact about a pretrained model's origin, which the adapter keeps"
+_DEVICES = "from_pretrained(n_devices=, device_map=) places the blocks: model.placement"
+_CHECKPOINT = "where a pretrained model came from: an argument of from_pretrained, kept nowhere"
 _QUANTIZED = "there are no quantized weights here"
 _RUN = "a part of forward: what it did is in Run and KeyValueCache"
 _OPEN = "not there yet"
 
 # "Class.name" for what is missing whole, "Class.name(argument)" for an argument.
 LACKING: dict[str, str] = {
+    "HookedTransformer.fill_missing_keys": "a checkpoint's tensors are all there, or it is refused",
     **{
-        f"HookedTransformer.{name}": _TOKENIZER
-        for name in (
-            "get_token_position",
-            "set_tokenizer",
-            "to_single_str_token",
-            "to_single_token",
-            "to_str_tokens",
-            "to_string",
-            "to_tokens",
-        )
+        f"HookedTransformer.{name}": "datasets are the caller's: no package for them is brought along"
+        for name in ("load_sample_training_dataset", "sample_datapoint")
     },
     **{
-        f"HookedTransformer.{name}": _PRETRAINED
-        for name in (
-            "fill_missing_keys",
-            "from_pretrained",
-            "from_pretrained_no_processing",
-            "load_sample_training_dataset",
-            "sample_datapoint",
-        )
+        f"HookedTransformer.{name}(model_name)": "path_or_id here; model_name= is taken too"
+        for name in ("from_pretrained", "from_pretrained_no_processing")
     },
     **{
         f"HookedTransformer.{name}": _NEW_MODEL
@@ -50,20 +35,10 @@ LACKING: dict[str, str] = {
     },
     "HookedTransformer.get_pos_offset": _RUN,
     "HookedTransformer.get_residual": _RUN,
-    "HookedTransformer.generate_stream": _OPEN,
     "HookedTransformer.move_model_modules_to_device": _DEVICES,
     "HookedTransformer.mps": "write model.to('mps')",
-    "HookedTransformer.__init__(tokenizer)": _TOKENIZER,
-    "HookedTransformer.__init__(default_padding_side)": _TOKENIZER,
-    "HookedTransformer.__init__(move_to_device)": "the model is built on the config's device",
     "HookedTransformer.to(device_or_dtype)": "torch's own: the argument has no name there",
     "HookedTransformer.to(print_details)": "nothing is printed",
-    **{
-        f"HookedTransformer.{name}({argument})": _TOKENIZER
-        for name in ("forward", "generate", "input_to_embed")
-        for argument in ("prepend_bos", "padding_side")
-    },
-    "HookedTransformer.generate(return_type)": _TOKENIZER,
     "HookedTransformer.generate(**generation_kwargs)": "TransformerLens warns of them and ignores them",
     **{
         f"ActivationCache.{name}": _STATE_SPACE
@@ -74,10 +49,6 @@ LACKING: dict[str, str] = {
     "HookPoint.forward(x)": "a point is called, never its forward: nn.Module's own call would cost more than it does",
     "FactoredMatrix.__getitem__(idx)": "named index; nobody passes it by name",
     "HookedTransformerConfig.set_seed_everywhere": "a seed draws from a generator of its own; use unweave.core.seeds",
-    **{
-        f"HookedTransformerConfig({field})": _TOKENIZER
-        for field in ("default_prepend_bos", "tokenizer_name", "tokenizer_prepends_bos")
-    },
     **{
         f"HookedTransformerConfig({field})": _CHECKPOINT
         for field in (
@@ -102,18 +73,3 @@ LACKING: dict[str, str] = {
         for field in ("use_logn_attn", "train_seq_length", "use_dynamic_ntk_rope", "use_attention_sinks")
     },
 }
-
-# What comes with pretrained models and tokenizers may be here already, in part or whole.
-LATER = {
-    *(
-        entry
-        for entry, reason in LACKING.items()
-        if reason in (_TOKENIZER, _PRETRAINED, _DEVICES, _CHECKPOINT)
-    ),
-    *(entry for entry, reason in LACKING.items() if reason == _QUANTIZED),
-}
-
-
-def is_later(entry: str) -> bool:
-    """Whether it is one of those, or an argument of one."""
-    return entry in LATER or entry.partition("(")[0] in LATER

@@ -107,6 +107,19 @@ def test_a_mistake_is_one_line(
     assert len(err.strip().splitlines()) == 1
 
 
+def test_a_hub_id_offline_is_told(tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch):
+    constants = pytest.importorskip("huggingface_hub.constants")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    assert main(["inspect", "someone/some-model"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(
+        "error: wanted the files of someone/some-model, from the hub or its cache; got offline"
+    )
+    assert len(err.splitlines()) == 1
+
+
 def test_every_family_is_listed(capsys: Any):
     from unweave.pretrained.families import families
 

@@ -302,3 +302,46 @@ def test_what_does_not_see_the_future_only_can_be_continued_without_a_cache():
     )
     with pytest.raises(InputError, match=r"^wanted causal attention with past_kv_cache; got bidirectional"):
         model.generate(tokens, 3, **GREEDY)
+
+
+def test_a_stream_is_the_whole_in_batches():
+    model, tokens = small_model(n_ctx=12), small_tokens(pos=4)
+    whole = model.generate(tokens, 8, **GREEDY)
+    for most, lengths in ((1, [5, 1, 1, 1, 1, 1, 1, 1]), (6, [6, 6]), (5, [5, 5, 2]), (25, [12])):
+        batches = list(model.generate_stream(tokens, 8, most, do_sample=False, stop_at_eos=False))
+        assert [batch.shape[1] for batch in batches] == lengths
+        assert torch.equal(torch.cat(batches, 1), whole)
+    left = model.generate(tokens, 5, **GREEDY, attention_mask=LEFT)
+    streamed = model.generate_stream(
+        tokens, 5, 3, do_sample=False, stop_at_eos=False, attention_mask=LEFT, use_past_kv_cache=False
+    )
+    assert torch.equal(torch.cat(list(streamed), 1), left)
+
+
+def test_a_stream_stops_and_draws_as_generate_does():
+    model, tokens = small_model(n_ctx=12), small_tokens(pos=4)
+    drawn = model.generate(tokens, 8, stop_at_eos=False, top_k=3, generator=torch.Generator().manual_seed(0))
+    stops = [int(drawn[0, 5]), int(drawn[1, 6])]
+    wanted = model.generate(
+        tokens, 8, eos_token_id=stops, top_k=3, generator=torch.Generator().manual_seed(0)
+    )
+    got = model.generate_stream(
+        tokens, 8, 1, eos_token_id=stops, top_k=3, generator=torch.Generator().manual_seed(0)
+    )
+    assert torch.equal(torch.cat(list(got), 1), wanted)
+    assert next(model.generate_stream(tokens, 0, do_sample=False, stop_at_eos=False)).equal(tokens)
+
+
+def test_a_stream_leaves_gradients_to_its_caller_and_refuses_at_once():
+    model, tokens = small_model(n_ctx=12), small_tokens(pos=4)
+    for batch in model.generate_stream(tokens, 3, 1, do_sample=False, stop_at_eos=False, verbose=True):
+        assert torch.is_grad_enabled()
+        assert not batch.is_floating_point()
+    with pytest.raises(InputError, match="max_tokens_per_yield of at least 1; got 0"):
+        model.generate_stream(tokens, 3, 0, stop_at_eos=False)
+    with pytest.raises(InputError, match=r"return_type='tokens': .* got 'str'"):
+        model.generate_stream(tokens, 3, stop_at_eos=False, return_type="str")
+    with pytest.raises(InputError, match="max_new_tokens=90"):
+        model.generate_stream(tokens, 90, stop_at_eos=False)
+    with pytest.raises(InputError, match="eos_token_id, one or more"):
+        model.generate_stream(tokens, 3)

@@ -49,6 +49,12 @@ def test_the_order_of_arguments_is_the_field_s():
     ]
 
 
+def test_transformer_lens_name_of_the_first_argument(folder: Path):
+    named = HookedTransformer.from_pretrained(model_name=str(folder), device="cpu")
+    assert torch.equal(named(TOKENS), open_it(folder)(TOKENS))
+    assert "wanted an argument of from_pretrained; got 'model_name'" in told(folder, model_name="gpt2")
+
+
 def test_weights_are_raw_unless_told_otherwise(folder: Path):
     raw, same = open_it(folder), HookedTransformer.from_pretrained_no_processing(folder, device="cpu")
     assert raw.cfg.normalization_type == same.cfg.normalization_type == "LN"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from jaxtyping import Bool, Int
@@ -19,7 +19,6 @@ from unweave.model.sampling import Sampler
 from unweave.model.transformer import HookedTransformer
 
 
-@torch.no_grad()
 def generate(
     model: HookedTransformer,
     input: Int[Tensor, "batch pos"] | Int[Tensor, " pos"],
@@ -60,18 +59,56 @@ def generate(
     Raises:
         InputError: for an argument that cannot be honoured.
     """
+    choose = Sampler(do_sample, top_k, top_p, temperature, freq_penalty, generator)
+    stop = (stop_at_eos, eos_token_id)
+    steps = generate_steps(model, input, max_new_tokens, *stop, choose, use_past_kv_cache, attention_mask)
+    tokens = next(steps)
+    for tokens in tqdm(steps, total=max_new_tokens, disable=None if verbose else True):  # noqa: B007
+        pass
+    return tokens
+
+
+def generate_steps(
+    model: HookedTransformer,
+    input: Int[Tensor, "batch pos"] | Int[Tensor, " pos"],
+    max_new_tokens: int,
+    stop_at_eos: bool,
+    eos_token_id: int | Sequence[int] | None,
+    sampler: Sampler,
+    use_past_kv_cache: bool = True,
+    attention_mask: Tensor | None = None,
+) -> Iterator[Int[Tensor, "batch longer"]]:
+    """`input`, and then the whole of it with each token that `generate` adds, as it is added.
+
+    Raises:
+        InputError: at once, for an argument that cannot be honoured.
+    """
     single = isinstance(input, Tensor) and input.ndim == 1
     tokens = require_tokens(input[None] if single else input, model.cfg.d_vocab, most=model.cfg.n_ctx)
     tokens = tokens.to(model.W_E.device)
     attended = _left_padded(check_mask(attention_mask, len(tokens), tokens.shape[1], None, tokens.device))
-    sampler = Sampler(do_sample, top_k, top_p, temperature, freq_penalty, generator)
     stops = _stop_tokens(stop_at_eos, eos_token_id, model.cfg.d_vocab)
     stops = None if stops is None else stops.to(tokens.device)
     _require_room(model, tokens.shape[1], max_new_tokens)
-    cache = KeyValueCache.init_cache(model.cfg, tokens.device, len(tokens)) if use_past_kv_cache else None
     attended = torch.ones_like(tokens, dtype=torch.bool) if attended is None else attended
+    return _steps(model, tokens, attended, max_new_tokens, stops, sampler, use_past_kv_cache)
+
+
+# Between two steps gradients are as the caller has them.
+@torch.no_grad()
+def _steps(
+    model: HookedTransformer,
+    tokens: Int[Tensor, "batch pos"],
+    attended: Bool[Tensor, "batch pos"],
+    max_new_tokens: int,
+    stops: Int[Tensor, " n"] | None,
+    sampler: Sampler,
+    use_past_kv_cache: bool,
+) -> Iterator[Int[Tensor, "batch longer"]]:
+    yield tokens
+    cache = KeyValueCache.init_cache(model.cfg, tokens.device, len(tokens)) if use_past_kv_cache else None
     finished = torch.zeros(len(tokens), dtype=torch.bool, device=tokens.device)
-    for _ in tqdm(range(max_new_tokens), disable=None if verbose else True):
+    for _ in range(max_new_tokens):
         if cache is not None and cache.outgrown(model.cfg, attended[:, cache.length :]):
             cache = KeyValueCache.init_cache(model.cfg, tokens.device, len(tokens))
         new = slice(0 if cache is None else cache.length, None)
@@ -87,9 +124,9 @@ def generate(
             finished = finished | torch.isin(chosen, stops)
         tokens = torch.cat([tokens, chosen[:, None]], 1)
         attended = torch.cat([attended, torch.ones_like(attended[:, :1])], 1)
+        yield tokens
         if finished.all():
             break
-    return tokens
 
 
 def at_position(

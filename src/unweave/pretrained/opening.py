@@ -83,13 +83,16 @@ def from_pretrained(
             for the rest; or "auto" for all CUDA devices.
         allow_pickle: read pickled weights where there are no others, with torch's weights_only.
         ignore_config: names in config.json that you know to change nothing.
-        others: `token`, `cache_dir`, `local_files_only`, for the hub; `torch_dtype`, for `dtype`.
+        others: `token`, `cache_dir`, `local_files_only`, for the hub; `torch_dtype`, for `dtype`;
+            `model_name`, TransformerLens' name of `path_or_id`.
 
     Raises:
         InputError: for a family, or a value of its config, that can't be honoured; for weights that
             are missing, left over, broken or of the wrong shape; for files that can't be had.
     """
     dtype = others.pop("torch_dtype", dtype)
+    if path_or_id is None:
+        path_or_id = others.pop("model_name", None)
     _refuse_unknown(others)
     steps = {
         "fold_ln": fold_ln,

@@ -147,6 +147,12 @@ def test_generation_stops_at_the_tokenizers_eos(model: Any):
     )
 
 
+def test_a_stream_of_texts_is_their_tokens(model: Any):
+    ours = model("gpt2")
+    whole = ours.generate(BATCH, 5, do_sample=False, return_type="tokens")
+    assert torch.equal(torch.cat(list(ours.generate_stream(BATCH, 5, 4, do_sample=False)), 1), whole)
+
+
 def test_generation_from_nothing_begins_with_bos(model: Any):
     ours = model("gpt2")
     assert ours.generate(max_new_tokens=2, do_sample=False, return_type="tokens").shape == (1, 3)

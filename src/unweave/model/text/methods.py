@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
 from jaxtyping import Bool, Int
-from torch import Tensor
+from torch import Generator, Tensor
 
 from unweave.core.errors import InputError
 from unweave.core.registry import reach
@@ -225,6 +225,57 @@ class TextMethods(StackedWeights):
         reply = Reply(input, return_type, prepend_bos, padding_side)
         model: Any = self
         return generate(model, reply, max_new_tokens, stop_at_eos, eos_token_id, *args, **kwargs)
+
+    def generate_stream(
+        self,
+        input: Any = "",
+        max_new_tokens: int = 10,
+        max_tokens_per_yield: int = 25,
+        stop_at_eos: bool = True,
+        eos_token_id: int | Sequence[int] | None = None,
+        do_sample: bool = True,
+        top_k: int | None = None,
+        top_p: int | float | None = None,
+        temperature: int | float = 1.0,
+        freq_penalty: int | float = 0.0,
+        use_past_kv_cache: bool = True,
+        prepend_bos: bool | None = None,
+        padding_side: str | None = None,
+        return_type: str = "tokens",
+        verbose: bool = False,
+        *,
+        attention_mask: Tensor | None = None,
+        generator: Generator | None = None,
+    ) -> Iterator[Int[Tensor, "batch new"]]:
+        """What `generate` gives, in batches of tokens while it grows: together they are the whole.
+
+        Args:
+            max_tokens_per_yield: give a batch as soon as there are so many tokens; those of the input,
+                with which the first batch begins, count.
+            return_type: "tokens"; also for text, as in TransformerLens.
+            verbose: a progress bar, where there is a terminal.
+
+        Raises:
+            InputError: at once, for an argument that cannot be honoured.
+        """
+        from unweave.model.sampling import Sampler
+        from unweave.model.text.generation import Reply, generate_stream
+
+        sampler = Sampler(do_sample, top_k, top_p, temperature, freq_penalty, generator)
+        reply = Reply(input, return_type, prepend_bos, padding_side)
+        model: Any = self
+        stop = (stop_at_eos, eos_token_id)
+        return generate_stream(
+            model,
+            reply,
+            max_new_tokens,
+            max_tokens_per_yield,
+            *stop,
+            sampler,
+            use_past_kv_cache,
+            attention_mask,
+            verbose,
+        )
 
     def read(
         self,
