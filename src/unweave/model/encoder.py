@@ -10,7 +10,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from unweave.core.errors import InputError
-from unweave.core.hooks import HookedRootModule, HookPoint, NameFilter
+from unweave.core.hooks import HookPoint
+from unweave.core.recorder import require_device
 from unweave.model.block import make_block
 from unweave.model.cache import ActivationCache
 from unweave.model.config import HookedTransformerConfig
@@ -20,7 +21,7 @@ from unweave.model.init import init_weights
 from unweave.model.inputs import check_mask, check_token_types, check_tokens
 from unweave.model.run import Run
 from unweave.model.stacked import StackedWeights
-from unweave.model.transformer import SWITCHED, require_available
+from unweave.model.switches import CachingSwitches
 
 RETURN_TYPES = ("logits", "next_sentence", None)
 
@@ -29,7 +30,7 @@ FIXED = {"attention_dir": "bidirectional", "positional_embedding_type": "standar
 ABSENT = {"output_logits_soft_cap": -1.0, "logit_multiplier": 1.0}
 
 
-class HookedEncoder(StackedWeights, HookedRootModule):
+class HookedEncoder(StackedWeights, CachingSwitches):
     """BERT (Devlin et al., 2019, arXiv:1810.04805), with TransformerLens' names for its parts and hooks.
 
     Each layer norms the stream after it has added to it (`block.PostNormBlock`); there is no final
@@ -49,7 +50,7 @@ class HookedEncoder(StackedWeights, HookedRootModule):
         super().__init__()
         cfg = HookedTransformerConfig.from_dict(cfg) if isinstance(cfg, dict) else cfg
         self.cfg = cfg = _of_an_encoder(cfg)
-        require_available(str(cfg.device))
+        require_device(str(cfg.device))
         # Whatever torch's default device is: a seed means the same weights everywhere.
         with torch.device("cpu"):
             self.embed, self.hook_full_embed = BertEmbed(cfg), HookPoint()
@@ -112,14 +113,6 @@ class HookedEncoder(StackedWeights, HookedRootModule):
         for block in self.blocks:
             resid = block(resid, run)
         return resid
-
-    def points(self, names: NameFilter) -> list[HookPoint]:
-        """The points that `names` picks; the config's switches say what a filter for everything leaves out."""
-        for name, point in self.hook_dict.items():
-            site = name.rpartition(".")[2]
-            if site in SWITCHED:
-                point.on_demand = not getattr(self.cfg, SWITCHED[site])
-        return super().points(names)
 
     def run_with_cache(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,

@@ -12,7 +12,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from unweave.core.errors import InputError
-from unweave.core.hooks import HookedRootModule, HookPoint, NameFilter, excuse
+from unweave.core.hooks import HookPoint, excuse
+from unweave.core.recorder import require_device
 from unweave.core.registry import reach
 from unweave.model.attention import Attention
 from unweave.model.block import make_block
@@ -33,21 +34,12 @@ from unweave.model.loss import Loss, Output, next_token_loss
 from unweave.model.placement import Placement, on_device, require_one_device
 from unweave.model.positions import IN_A_TABLE, make_pos_embed
 from unweave.model.run import Run
+from unweave.model.switches import CachingSwitches
 from unweave.model.text.methods import TextMethods
 from unweave.model.text.vocabulary import size_of, tokenizer_for
 
-# The old switches, by the site whose caching they decide.
-SWITCHED = {
-    "hook_result": "use_attn_result",
-    "hook_q_input": "use_split_qkv_input",
-    "hook_k_input": "use_split_qkv_input",
-    "hook_v_input": "use_split_qkv_input",
-    "hook_attn_in": "use_attn_in",
-    "hook_mlp_in": "use_hook_mlp_in",
-}
 
-
-class HookedTransformer(TextMethods, HookedRootModule):
+class HookedTransformer(TextMethods, CachingSwitches):
     """A decoder whose every intermediate tensor has a name and can be read or replaced.
 
     Args:
@@ -72,7 +64,7 @@ class HookedTransformer(TextMethods, HookedRootModule):
         super().__init__()
         cfg = HookedTransformerConfig.from_dict(cfg) if isinstance(cfg, dict) else dataclasses.replace(cfg)
         if move_to_device:
-            require_available(str(cfg.device))
+            require_device(str(cfg.device))
         else:
             cfg.device = "cpu"
         tokenizer = tokenizer_for(cfg, tokenizer, default_padding_side)
@@ -92,7 +84,7 @@ class HookedTransformer(TextMethods, HookedRootModule):
         Whoever asks for it puts a parameter in the place of each. Buffers are there.
         """
         model = cls.__new__(cls)
-        HookedRootModule.__init__(model)
+        CachingSwitches.__init__(model)
         model._assemble(dataclasses.replace(cfg), torch.device("meta"))
         return model
 
@@ -265,38 +257,6 @@ class HookedTransformer(TextMethods, HookedRootModule):
         """
         init_weights(self, self.cfg)
 
-    def set_use_attn_result(self, use_attn_result: bool) -> None:
-        """Whether a run that caches everything caches `attn.hook_result` too."""
-        self.cfg.use_attn_result = use_attn_result
-
-    def set_use_split_qkv_input(self, use_split_qkv_input: bool) -> None:
-        """Whether a run that caches everything caches `hook_q_input`, `k` and `v` too."""
-        self.cfg.use_split_qkv_input = use_split_qkv_input
-
-    def set_use_attn_in(self, use_attn_in: bool) -> None:
-        """Whether a run that caches everything caches `hook_attn_in` too."""
-        self.cfg.use_attn_in = use_attn_in
-
-    def set_use_hook_mlp_in(self, use_hook_mlp_in: bool) -> None:
-        """Whether a run that caches everything caches `hook_mlp_in` too."""
-        self.cfg.use_hook_mlp_in = use_hook_mlp_in
-
-    def set_ungroup_grouped_query_attention(self, ungroup_grouped_query_attention: bool) -> None:
-        """Whether grouped keys and values are repeated before their hooks, or after."""
-        self.cfg.ungroup_grouped_query_attention = ungroup_grouped_query_attention
-
-    def setup(self) -> None:
-        """Name every HookPoint, and find those that the old switches speak of."""
-        super().setup()
-        sites = [(point, name.rpartition(".")[2]) for name, point in self.hook_dict.items()]
-        self.switched = [(point, SWITCHED[site]) for point, site in sites if site in SWITCHED]
-
-    def points(self, names: NameFilter) -> list[HookPoint]:
-        """The points that `names` picks; the config's switches say what a filter for everything leaves out."""
-        for point, switch in self.switched:
-            point.on_demand = not getattr(self.cfg, switch)
-        return super().points(names)
-
     @overload
     def run_with_cache(
         self, *model_args: Any, return_cache_object: Literal[False], **kwargs: Any
@@ -421,14 +381,3 @@ class HookedTransformer(TextMethods, HookedRootModule):
             first = self.blocks[0].attn
             assert isinstance(first, Attention)
             run.position_bias = first.rel_pos_hook(first.rel_pos_bias(run))
-
-
-def require_available(device: str) -> None:
-    """Raise InputError for a device that this machine lacks."""
-    try:
-        torch.empty(0, device=device)
-    # Which of the three depends on the device: an unknown kind, one not built in, one not there.
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise InputError(
-            wanted="a device of this machine", got=repr(device), remedy="write device='cpu'"
-        ) from error

@@ -10,9 +10,10 @@ import torch
 from torch import nn
 
 from unweave.core.errors import InputError
+from unweave.core.recorder import require_device
 from unweave.model.config import DTYPES, HookedTransformerConfig
 from unweave.model.placement import Placement
-from unweave.model.transformer import HookedTransformer, require_available
+from unweave.model.transformer import HookedTransformer
 from unweave.model.weights import process_weights
 from unweave.pretrained.checkpoint import InMemory, open_checkpoint
 from unweave.pretrained.families import family_of
@@ -231,7 +232,7 @@ def _device(device: str | torch.device | None, device_map: object) -> str:
         if torch.cuda.is_available():
             return "cuda"
         return "mps" if torch.backends.mps.is_available() else "cpu"
-    require_available(str(device))
+    require_device(str(device))
     return str(device)
 
 
@@ -285,7 +286,7 @@ def _placement(
             remedy="leave it out for a model on one device",
         )
     for used in placement.devices:
-        require_available(str(used))
+        require_device(str(used))
     return placement
 
 
