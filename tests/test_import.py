@@ -38,7 +38,11 @@ def test_reaching_the_model_loads_neither_charts_nor_the_command_line():
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["--version"], *([name, "--help"] for name in ("run", "claims", "models", "inspect"))],
+    [
+        ["--help"],
+        ["--version"],
+        *([name, "--help"] for name in ("run", "claims", "models", "inspect", "check")),
+    ],
 )
 def test_the_command_line_answers_without_torch(arguments: list[str]):
     loaded = loaded_after(f"from unweave.cli.main import main\nassert main({arguments!r}) == 0")

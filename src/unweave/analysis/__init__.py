@@ -1,18 +1,22 @@
 """Techniques: one a file. Each takes a model and tokens, never a path."""
 
 from unweave.analysis import patching
+from unweave.analysis.checks import check
 from unweave.analysis.component_ablation import ablate_components
 from unweave.analysis.direct_logits import direct_logit_attribution
 from unweave.analysis.gradients import attribution_patching
 from unweave.analysis.lens import lens_logits, logit_lens
 from unweave.analysis.nodes import nodes
+from unweave.analysis.noising import noising_and_denoising
 
 __all__ = [
     "ablate_components",
     "attribution_patching",
+    "check",
     "direct_logit_attribution",
     "lens_logits",
     "logit_lens",
     "nodes",
+    "noising_and_denoising",
     "patching",
 ]

@@ -13,6 +13,7 @@ from typing import Annotated, cast
 import typer
 
 from unweave import __version__
+from unweave.cli.check import check
 from unweave.cli.claims import claims
 from unweave.cli.inspect import inspect
 from unweave.cli.models import models
@@ -25,6 +26,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "claims": claims,
     "models": models,
     "inspect": inspect,
+    "check": check,
 }
 
 # Packages that come with an extra, and the extra that brings them.

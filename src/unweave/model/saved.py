@@ -112,6 +112,11 @@ def load(folder: str | Path, device: str | None = None) -> HookedTransformer:
     return model
 
 
+def is_saved(folder: str | Path) -> bool:
+    """Whether the folder holds a model that `save` wrote."""
+    return _is_ours(Path(folder) / CONFIG)
+
+
 def read_config(folder: Path, device: str | None = None) -> HookedTransformerConfig:
     """The config of a model folder; its weights are not read.
 
