@@ -114,7 +114,10 @@ def load(folder: str | Path, device: str | None = None) -> HookedTransformer:
 
 def is_saved(folder: str | Path) -> bool:
     """Whether the folder holds a model that `save` wrote."""
-    return _is_ours(Path(folder) / CONFIG)
+    try:
+        return json.loads((Path(folder) / CONFIG).read_text(encoding="utf-8"))["format"] == FORMAT
+    except (OSError, ValueError, TypeError, KeyError):
+        return False
 
 
 def read_config(folder: Path, device: str | None = None) -> HookedTransformerConfig:
