@@ -41,7 +41,7 @@ class Tiny:
 
     theirs: Any
     folder: Path
-    ours: HookedTransformer
+    ours: Any
 
     @property
     def config(self) -> dict[str, Any]:
@@ -68,6 +68,8 @@ class FamilyTests:
     hub: ClassVar[dict[str, dict[str, Any]]] = {}
     # Values of config.json that are written but can't be varied one by one; say why where you set it.
     fixed: ClassVar[tuple[str, ...]] = ()
+    # What opens it.
+    opens: ClassVar[Any] = HookedTransformer
     # Defaults of transformers' config class that it changes afterwards, so that ours are others.
     other_defaults: ClassVar[tuple[str, ...]] = ()
     _made: ClassVar[dict[tuple[str, str], Tiny]] = {}
@@ -85,7 +87,7 @@ class FamilyTests:
             theirs = random_model(self.model, self.configs[case]())
             folder = Path(FOLDERS.name) / "-".join(key)
             theirs.save_pretrained(folder)
-            self._made[key] = Tiny(theirs, folder, HookedTransformer.from_pretrained(folder, device="cpu"))
+            self._made[key] = Tiny(theirs, folder, self.opens.from_pretrained(folder, device="cpu"))
         return self._made[key]
 
     def test_there_are_enough(self):
@@ -117,14 +119,14 @@ class FamilyTests:
         tokens = tiny.tokens(batch=8)
         exact, _ = run_theirs(tiny.theirs, tokens)
         theirs = copy.deepcopy(tiny.theirs).to(torch.bfloat16)
-        ours = HookedTransformer.from_pretrained(tiny.folder, device="cpu", dtype=torch.bfloat16)
+        ours = self.opens.from_pretrained(tiny.folder, device="cpu", dtype=torch.bfloat16)
         with torch.no_grad():
             their_error = (theirs(tokens).logits.float() - exact).pow(2).mean().sqrt()
             our_error = (ours(tokens).float() - exact).pow(2).mean().sqrt()
         assert our_error <= 1.5 * their_error
 
     def test_a_loaded_model_gives_the_same(self, tiny: Tiny):
-        ours = HookedTransformer.from_pretrained(hf_model=tiny.theirs, device="cpu")
+        ours = self.opens.from_pretrained(hf_model=tiny.theirs, device="cpu")
         assert dataclasses.replace(ours.cfg, model_name="") == dataclasses.replace(
             tiny.ours.cfg, model_name=""
         )
@@ -135,14 +137,14 @@ class FamilyTests:
 
     def test_every_weight_has_memory_of_its_own(self, tiny: Tiny):
         """Editing one in place must leave the others alone, also where two came from one tensor."""
-        in_memory = HookedTransformer.from_pretrained(hf_model=tiny.theirs, device="cpu")
-        for ours in (HookedTransformer.from_pretrained(tiny.folder, device="cpu"), in_memory):
+        in_memory = self.opens.from_pretrained(hf_model=tiny.theirs, device="cpu")
+        for ours in (self.opens.from_pretrained(tiny.folder, device="cpu"), in_memory):
             places = [weight.data_ptr() for weight in ours.parameters()]
             assert len(set(places)) == len(places)
 
     @pytest.mark.parametrize("n_layers", [1, 2])
     def test_the_first_layers_alone(self, tiny: Tiny, n_layers: int):
-        first = HookedTransformer.from_pretrained(tiny.folder, device="cpu", first_n_layers=n_layers)
+        first = self.opens.from_pretrained(tiny.folder, device="cpu", first_n_layers=n_layers)
         assert len(first.blocks) == n_layers
         tokens, name = tiny.tokens(), f"blocks.{n_layers - 1}.hook_resid_post"
         _, wanted = tiny.ours.run_with_cache(tokens, names_filter=name)
@@ -212,8 +214,14 @@ def random_model(kind: Any, config: Any) -> Any:
     return model
 
 
-def run_theirs(model: Any, tokens: Tensor, mask: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
-    """Their logits, and the residual stream before the first layer and after each."""
+def run_theirs(
+    model: Any, tokens: Tensor, mask: Tensor | None = None, *, positions: bool = True
+) -> tuple[Tensor, list[Tensor]]:
+    """Their logits, and the residual stream before the first layer and after each.
+
+    Args:
+        positions: tell them not to count padding in positions.
+    """
     streams: list[Tensor] = []
     blocks = layers_of(model)
     keep = [
@@ -231,7 +239,7 @@ def run_theirs(model: Any, tokens: Tensor, mask: Tensor | None = None) -> tuple[
     asked: dict[str, Any] = {}
     if mask is not None:
         asked["attention_mask"] = mask
-        if "position_ids" in inspect.signature(model.forward).parameters:
+        if positions and "position_ids" in inspect.signature(model.forward).parameters:
             asked["position_ids"] = (mask.cumsum(1) - 1).clamp_min(0)
     try:
         with torch.no_grad():
@@ -246,12 +254,11 @@ def layers_of(model: nn.Module) -> nn.ModuleList:
     return next(module for module in model.modules() if isinstance(module, nn.ModuleList))
 
 
-def compare_run(
-    ours: HookedTransformer, tokens: Tensor, mask: Tensor | None, logits: Tensor, layers: list[Tensor]
-) -> None:
+def compare_run(ours: Any, tokens: Tensor, mask: Tensor | None, logits: Tensor, layers: list[Tensor]) -> None:
     """Our logits and residual streams against theirs, where there are tokens."""
     with torch.no_grad():
-        got, cache = ours.run_with_cache(tokens, attention_mask=mask)
+        named = "attention_mask" if isinstance(ours, HookedTransformer) else "one_zero_attention_mask"
+        got, cache = ours.run_with_cache(tokens, **{named: mask})
     seen = torch.ones_like(tokens).bool() if mask is None else mask.bool()
     assert_close(got[seen], logits[seen], "logits")
     # What goes on to the next layer.

@@ -45,3 +45,5 @@ def models(
     terminal = console()
     terminal.print(table)
     terminal.print("Open one with HookedTransformer.from_pretrained(NAME_OR_FOLDER).", markup=False)
+    encoders = ", ".join(family.name for family in known if family.encoder)
+    terminal.print(f"Encoders ({encoders}): HookedEncoder.from_pretrained(NAME_OR_FOLDER).", markup=False)

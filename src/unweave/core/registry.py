@@ -8,6 +8,7 @@ from typing import Any
 # Each door leads to a name in a module ("module:name"), which is loaded when someone passes through.
 DOORS = {
     "from_pretrained": "unweave.pretrained.opening:from_pretrained",
+    "encoder_from_pretrained": "unweave.pretrained.encoders:encoder_from_pretrained",
     "plot a result": "unweave.charts.results:plot_result",
     "load_tokenizer": "unweave.pretrained.tokenizers:load_tokenizer",
 }

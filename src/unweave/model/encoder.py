@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
@@ -10,8 +11,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from unweave.core.errors import InputError
-from unweave.core.hooks import HookPoint
+from unweave.core.hooks import HookedRootModule, HookPoint
 from unweave.core.recorder import require_device
+from unweave.core.registry import reach
 from unweave.model.block import make_block
 from unweave.model.cache import ActivationCache
 from unweave.model.config import HookedTransformerConfig
@@ -24,6 +26,9 @@ from unweave.model.stacked import StackedWeights
 from unweave.model.switches import CachingSwitches
 
 RETURN_TYPES = ("logits", "next_sentence", None)
+HEADS = ("mlm_head", "pooler", "nsp_head")
+# What makes an output of the last layer's, one after the other.
+NEEDED = {"logits": ("mlm_head", "unembed"), "next_sentence": ("pooler", "nsp_head"), None: ()}
 
 # What an encoder always is, and what it has no place for.
 FIXED = {"attention_dir": "bidirectional", "positional_embedding_type": "standard"}
@@ -49,17 +54,45 @@ class HookedEncoder(StackedWeights, CachingSwitches):
     def __init__(self, cfg: HookedTransformerConfig | dict[str, Any]) -> None:
         super().__init__()
         cfg = HookedTransformerConfig.from_dict(cfg) if isinstance(cfg, dict) else cfg
-        self.cfg = cfg = _of_an_encoder(cfg)
+        cfg = _of_an_encoder(cfg)
         require_device(str(cfg.device))
         # Whatever torch's default device is: a seed means the same weights everywhere.
-        with torch.device("cpu"):
+        self._assemble(cfg, torch.device("cpu"), HEADS)
+        init_weights(self, cfg)
+        self.to(device=torch.device(str(cfg.device)), dtype=cfg.torch_dtype)
+
+    @classmethod
+    def without_weights(cls, cfg: HookedTransformerConfig, heads: Sequence[str] = HEADS) -> HookedEncoder:
+        """An encoder whose parameters have shapes and no content (they are on torch's device "meta").
+
+        Whoever asks for it puts a parameter in the place of each.
+
+        Args:
+            heads: which of "mlm_head" (with `unembed`), "pooler" and "nsp_head" there are; a run that
+                needs another raises.
+        """
+        model = cls.__new__(cls)
+        HookedRootModule.__init__(model)
+        model._assemble(_of_an_encoder(cfg), torch.device("meta"), heads)
+        return model
+
+    @classmethod
+    def from_pretrained(cls, *args: Any, **kwargs: Any) -> HookedEncoder:
+        """Open a BERT of Hugging Face's; see `unweave.pretrained.encoders.encoder_from_pretrained`."""
+        return reach("encoder_from_pretrained")(*args, **kwargs)
+
+    def _assemble(self, cfg: HookedTransformerConfig, device: torch.device, heads: Sequence[str]) -> None:
+        """The parts, their parameters on `device`; None in place of the heads that there are not."""
+        self.cfg = cfg
+        self.tokenizer: Any = None
+        with device:
             self.embed, self.hook_full_embed = BertEmbed(cfg), HookPoint()
             self.blocks = nn.ModuleList(make_block(cfg, layer) for layer in range(cfg.n_layers))
-            self.mlm_head = BertMLMHead(cfg)
-            self.unembed = make_unembed(cfg, self.embed.embed)
-            self.nsp_head, self.pooler = BertNSPHead(cfg), BertPooler(cfg)
-            init_weights(self, cfg)
-        self.to(device=torch.device(str(cfg.device)), dtype=cfg.torch_dtype)
+            self.mlm_head = BertMLMHead(cfg) if "mlm_head" in heads else None
+            if self.mlm_head is not None:
+                self.unembed = make_unembed(cfg, self.embed.embed)
+            self.nsp_head = BertNSPHead(cfg) if "nsp_head" in heads else None
+            self.pooler = BertPooler(cfg) if "pooler" in heads else None
         self.setup()
 
     def forward(
@@ -88,12 +121,20 @@ class HookedEncoder(StackedWeights, CachingSwitches):
                 got=repr(return_type),
                 remedy="leave it out for logits",
             )
-        resid = self.encoder_output(input, token_type_ids, one_zero_attention_mask)
+        needed = NEEDED[return_type]
+        missing = [name for name in needed if getattr(self, name, None) is None]
+        if missing:
+            raise InputError(
+                wanted=f"an encoder with {' and '.join(needed)}, for return_type={return_type!r}",
+                got=f"one without {' and '.join(missing)}, which its checkpoint did not have",
+                remedy="open a checkpoint that has them, or pass return_type=None and read the cache",
+            )
+        out = self.encoder_output(input, token_type_ids, one_zero_attention_mask)
         if return_type is None:
             return None
-        if return_type == "next_sentence":
-            return self.nsp_head(self.pooler(resid))
-        return self.unembed(self.mlm_head(resid))
+        for name in needed:
+            out = self.get_submodule(name)(out)
+        return out
 
     def encoder_output(
         self,

@@ -30,6 +30,7 @@ class Family:
         ignored: tensors that older files hold and no model reads, as regular expressions of their
             whole names without the prefix, each with the reason.
         tied: tensors that repeat another where embeddings are tied: they must be equal to it.
+        encoder: its models are opened by `HookedEncoder.from_pretrained`.
         supports: what of the family is honoured, in a line for `unweave models`.
         examples: hub ids of well-known models of it.
     """
@@ -43,6 +44,7 @@ class Family:
     inert: Mapping[str, str] = field(default_factory=dict[str, str])
     ignored: Mapping[str, str] = field(default_factory=dict[str, str])
     tied: Mapping[str, str] = field(default_factory=dict[str, str])
+    encoder: bool = False
     supports: str = ""
     examples: tuple[str, ...] = ()
 

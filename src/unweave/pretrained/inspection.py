@@ -113,6 +113,12 @@ def _config(path_or_id: str | Path, revision: str | None) -> tuple[str | None, H
     if values.get("format") == FORMAT:
         return None, read_config(Path(path_or_id).expanduser())
     family = family_of(values, where)
+    if family.encoder:
+        raise InputError(
+            wanted="a decoder to inspect",
+            got=f"{where}, which is of the family {family.name}: encoders",
+            remedy="open it with unweave.HookedEncoder.from_pretrained(...), and read its hook_dict",
+        )
     return family.name, family.read_config(values, where)
 
 

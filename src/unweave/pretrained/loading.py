@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ from unweave.pretrained.checkpoint import Checkpoint
 from unweave.pretrained.family import Family, first_layers
 from unweave.pretrained.takes import Take, made_shape
 
+Model = TypeVar("Model", bound=nn.Module)
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 # How many problems an error lists.
 SHOWN = 8
@@ -36,7 +38,8 @@ def load_weights(
     *,
     device_of: Callable[[str], torch.device],
     n_layers: int | None = None,
-) -> HookedTransformer:
+    make: Callable[[HookedTransformerConfig], Model] = HookedTransformer.without_weights,
+) -> Model:
     """The model of this config with the checkpoint's weights.
 
     All names and shapes are checked before a tensor is read; then one is read at a time, brought
@@ -47,13 +50,14 @@ def load_weights(
         cfg: of the whole model.
         device_of: the device of a parameter or buffer, by name.
         n_layers: open the first layers alone.
+        make: the model of a config, without weights.
 
     Raises:
         InputError: for tensors that are missing, left over, or of the wrong shape, each with its
             file; and for one that can't be read.
     """
     wanted = first_layers(cfg, n_layers)
-    model = HookedTransformer.without_weights(wanted)
+    model = make(wanted)
     shapes = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
     found, placed = _matched(family, cfg, checkpoint, shapes), set[int]()
     for entry in found:
@@ -176,7 +180,7 @@ def _settler(
     return settle
 
 
-def _put(model: HookedTransformer, name: str, weight: Tensor) -> None:
+def _put(model: nn.Module, name: str, weight: Tensor) -> None:
     owner, _, leaf = name.rpartition(".")
     model.get_submodule(owner).register_parameter(leaf, nn.Parameter(weight))
 

@@ -94,7 +94,7 @@ def from_pretrained(
     dtype = others.pop("torch_dtype", dtype)
     if path_or_id is None:
         path_or_id = others.pop("model_name", None)
-    _refuse_unknown(others)
+    refuse_unknown(others)
     steps = {
         "fold_ln": fold_ln,
         "center_writing_weights": center_writing_weights,
@@ -109,8 +109,8 @@ def from_pretrained(
             )
         checkpoint_value = checkpoint_label
     name = "" if path_or_id is None else str(path_or_id)
-    files = _files(path_or_id, hf_model, revision, checkpoint_index, checkpoint_value, others)
-    values, where = _config_values(files, hf_model)
+    files = files_of(path_or_id, hf_model, revision, checkpoint_index, checkpoint_value, others)
+    values, where = config_values(files, hf_model)
     if values.get("format") == "unweave-model":
         raise InputError(
             wanted="a transformers model",
@@ -118,18 +118,24 @@ def from_pretrained(
             remedy=f"open it with unweave.load({name!r})",
         )
     family = family_of(values, where)
-    chosen = "cpu" if not move_to_device else _device(device, device_map)
+    if family.encoder:
+        raise InputError(
+            wanted="a decoder for HookedTransformer.from_pretrained",
+            got=f"{where}, which is of the family {family.name}: encoders",
+            remedy="open it with unweave.HookedEncoder.from_pretrained(...)",
+        )
+    chosen = "cpu" if not move_to_device else chosen_device(device, device_map)
     cfg = family.read_config(
         values,
         where,
         ignore=ignore_config,
         model_name=name.rpartition("/")[2] or family.name,
-        dtype=_dtype(dtype, values),
+        dtype=dtype_name(dtype, values),
         device=chosen,
     )
     placement = _placement(first_layers(cfg, first_n_layers), chosen, n_devices, device_map, move_to_device)
     checkpoint = (
-        open_checkpoint(_required(files), allow_pickle)
+        open_checkpoint(required(files), allow_pickle)
         if hf_model is None
         else InMemory(hf_model.state_dict(), where)
     )
@@ -150,7 +156,7 @@ def from_pretrained(
     return model
 
 
-def _files(
+def files_of(
     path_or_id: str | Path | None,
     hf_model: nn.Module | None,
     revision: str | None,
@@ -191,12 +197,14 @@ def _files(
     return Hub(repo, revision, **others)
 
 
-def _required(files: Files | None) -> Files:
+def required(files: Files | None) -> Files:
+    """The files, which there are wherever there is no hf_model."""
     assert files is not None, "without hf_model there are files"
     return files
 
 
-def _refuse_unknown(others: Mapping[str, Any]) -> None:
+def refuse_unknown(others: Mapping[str, Any]) -> None:
+    """Raise InputError for an argument that nothing takes."""
     for name in others:
         if name not in FOR_THE_HUB:
             raise InputError(
@@ -206,10 +214,10 @@ def _refuse_unknown(others: Mapping[str, Any]) -> None:
             )
 
 
-def _config_values(files: Files | None, hf_model: nn.Module | None) -> tuple[dict[str, Any], str]:
+def config_values(files: Files | None, hf_model: nn.Module | None) -> tuple[dict[str, Any], str]:
     """The config as JSON values, and its name for errors."""
     if hf_model is None:
-        files = _required(files)
+        files = required(files)
         return files.config(), f"config.json of {files}"
     config: Any = getattr(hf_model, "config", None)
     if not hasattr(config, "to_dict"):
@@ -223,7 +231,8 @@ def _config_values(files: Files | None, hf_model: nn.Module | None) -> tuple[dic
     return values, f"the config of {type(hf_model).__name__}"
 
 
-def _device(device: str | torch.device | None, device_map: object) -> str:
+def chosen_device(device: str | torch.device | None, device_map: object) -> str:
+    """The device asked for, or the best there is; "cpu" with a device map, which names others."""
     if device_map is not None:
         if device is not None:
             raise InputError(wanted="device or device_map", got="both", remedy="leave one of them out")
@@ -236,7 +245,7 @@ def _device(device: str | torch.device | None, device_map: object) -> str:
     return str(device)
 
 
-def _dtype(dtype: str | torch.dtype, values: Mapping[str, Any]) -> str:
+def dtype_name(dtype: str | torch.dtype, values: Mapping[str, Any]) -> str:
     """The dtype's name as a config has it."""
     if dtype == "auto":
         dtype = values.get("dtype") or values.get("torch_dtype") or "float32"
