@@ -15,6 +15,10 @@ from unweave.pretrained.inspection import Hook, Inspection
 def print_inspection(terminal: Console, found: Inspection) -> None:
     """Print sizes, memory and hooks."""
     for table in (_sizes(found), _memory(found), _hooks(found)):
+        if table.title:
+            # In the table it would be broken where the table ends.
+            terminal.print(Text(str(table.title), style="bold"))
+            table.title = None
         terminal.print(table)
         terminal.print()
 
@@ -26,7 +30,7 @@ def _titled(title: str) -> Table:
 def _sizes(found: Inspection) -> Table:
     cfg = found.cfg
     table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim")
+    table.add_column()
     table.add_column(overflow="fold")
     grouped = f", {cfg.n_key_value_heads} of keys and values" if cfg.n_key_value_heads else ""
     mlp = "none" if cfg.attn_only else f"{cfg.d_mlp} wide, {cfg.act_fn}{', gated' if cfg.gated_mlp else ''}"

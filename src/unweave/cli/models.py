@@ -38,9 +38,9 @@ def models(
     table = headed(Table(), "Family", "What is honoured", wraps=True)
     for family in known:
         details = Text(family.supports or "see docs/pretrained.md")
-        details.append(f"\n{', '.join(family.architectures)}", style="dim")
+        details.append(f"\n{', '.join(family.architectures)}")
         if family.examples:
-            details.append(f"\n{', '.join(family.examples)}", style="dim")
+            details.append(f"\n{', '.join(family.examples)}")
         table.add_row(Text(family.name, style="bold"), details)
     terminal = console()
     terminal.print(table)
