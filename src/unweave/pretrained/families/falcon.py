@@ -27,7 +27,7 @@ def config(c: ConfigReader) -> dict[str, Any]:
     d_model = c.count("hidden_size", "n_embed", default=4544)
     n_heads = c.count("num_attention_heads", default=71)
     biases = c.flag("bias", default=False)
-    # Later versions could add a norm's output to the stream, which the model no longer reads.
+    # Earlier versions could add a norm's output to the stream, which the model no longer reads.
     c.only("apply_residual_connection_post_layernorm", False, default=False)
     return {
         "n_layers": c.count("num_hidden_layers", default=32),
