@@ -16,7 +16,7 @@ help:
 	@echo "make demo      set up what running needs, train the no-position model and report how it works"
 	@echo "make setup     set up what testing needs"
 	@echo "make test      set up, then run the tests"
-	@echo "make test-all  the same with the slow tests"
+	@echo "make test-all  the same with the slow tests, and new random examples"
 	@echo "make check     formatting, lint, types and floors"
 	@echo "make bench     measurements"
 	@echo "make clean     remove .venv, builds and caches (results in runs/ stay)"
@@ -30,7 +30,7 @@ test: .venv/dev.stamp
 	$(PYTEST)
 
 test-all: .venv/dev.stamp
-	$(PYTEST) -m "slow or not slow"
+	$(PYTEST) -m "slow or not slow" --hypothesis-profile=search
 
 check: .venv/dev.stamp
 	$(BIN)/ruff format --check .

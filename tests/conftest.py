@@ -11,5 +11,7 @@ assert "unweave" not in sys.modules, "the hook must stand before unweave is impo
 install_import_hook("unweave", "beartype.beartype")
 
 # No test is timed: the machine may be busy.
-hypothesis.settings.register_profile("unweave", deadline=None, print_blob=True)
+# `make test` draws the same examples each time; `make test-all` draws new ones.
+hypothesis.settings.register_profile("unweave", deadline=None, print_blob=True, derandomize=True)
+hypothesis.settings.register_profile("search", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("unweave")

@@ -135,5 +135,11 @@ def test_every_feature(feature: str, name: str):
     check(fields, tokens, mask, name, None, 1e-10)
 
 
+@pytest.mark.parametrize("name", ["ln_final.hook_normalized", "unembed.hook_in", "unembed.hook_out"])
+def test_after_the_last_layer(name: str):
+    tokens = torch.arange(12).view(2, 6) % 11
+    check({"dtype": "float64"}, tokens, torch.ones_like(tokens), name, None, 1e-10)
+
+
 def test_features_cover_sites_of_every_layout():
     assert Site("z").hooks(small_model()) == ["blocks.0.attn.hook_z", "blocks.1.attn.hook_z"]

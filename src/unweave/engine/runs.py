@@ -57,7 +57,8 @@ class Runs:
             _, kept = self.model.run_with_cache(
                 source.tokens,
                 names_filter=list(names),
-                return_type=None,
+                # Without logits the unembedding isn't run.
+                return_type="logits" if any(name.startswith("unembed.") for name in names) else None,
                 return_cache_object=False,
                 **source.others,
             )
