@@ -25,11 +25,11 @@ BUDGETS = [1, 20_000, 2**28]
 
 
 def sweepable(model: HookedTransformer) -> list[str]:
-    return [
-        name
-        for name in model.hook_dict
-        if ".experts." not in name and not name.endswith(("rel_pos_hook", "expert_indices"))
-    ]
+    left_out = ["rel_pos_hook", "expert_indices"]
+    if model.cfg.n_key_value_heads not in (None, model.cfg.n_heads):
+        # Heads that share keys must be edited alike there: the model refuses anything else.
+        left_out.append("hook_attn_in")
+    return [n for n in model.hook_dict if ".experts." not in n and not n.endswith(tuple(left_out))]
 
 
 def last_attended(mask: Tensor) -> Tensor:
