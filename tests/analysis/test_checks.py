@@ -15,7 +15,7 @@ from tests.model.small import small_model
 from tests.planted.loaded import exact
 from unweave import HookedTransformer
 from unweave.analysis import check
-from unweave.analysis.checks import CHECKS
+from unweave.analysis.invariants import CHECKS
 from unweave.cli.main import main
 
 IDENTITY, EVERYTHING, SUM, PREFIX, LINEAR, COMPLETE = CHECKS

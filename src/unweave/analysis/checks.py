@@ -8,7 +8,7 @@ not what the run saw, or a gradient that stops on the way makes one of them fail
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,27 +16,14 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from unweave.analysis.direct_logits import direct_logit_attribution
+from unweave.analysis.invariants import CHECKS, COMPLETE, Case, Pairs, Skipped, complete, relative_error
 from unweave.core import seeds
-from unweave.core.hooks import HookFunction, HookPoint
-from unweave.core.sites import block_site, mlp_site
-from unweave.engine.inputs import Inputs, require_model
-from unweave.engine.intervene import intervene
-from unweave.engine.metrics import LogitDifference
-from unweave.engine.site import Site
-from unweave.engine.sweep import sweep
-from unweave.model.kv_cache import KeyValueCache
+from unweave.engine.inputs import require_model
 from unweave.model.transformer import HookedTransformer
 
 # Of the largest number compared.
 TOLERANCES = {torch.float64: 1e-9, torch.float32: 1e-4}
 IN_SHORT = 5e-2
-# Integrated attribution sums to the effect up to this part of it.
-COMPLETE = 0.02
-# How much of the way from one run to the other is tried.
-PARTS = (1.0, 0.25, 0.05, 0.01, 0.001)
-# Sites that pass a tensor on unchanged from where all of a layer's input lies.
-STREAMS = ("resid_pre", "resid_mid", "resid_post")
 
 
 @dataclass(frozen=True)
@@ -76,45 +63,6 @@ class Checks:
         return {"passed": self.passed, "checks": rows}
 
 
-class Skipped(Exception):
-    """There is nothing to check; the message says why."""
-
-
-@dataclass(frozen=True)
-class Case:
-    """A model, and two runs over it."""
-
-    model: HookedTransformer
-    tokens: Int[Tensor, "sample pos"]
-    others: Int[Tensor, "sample pos"]
-
-    def inputs(self, tokens: Tensor) -> Inputs:
-        """With types where the config has any."""
-        return Inputs(tokens, None, torch.zeros_like(tokens) if self.model.cfg.n_token_types else None)
-
-    @property
-    def clean(self) -> Inputs:
-        return self.inputs(self.tokens)
-
-    @property
-    def other(self) -> Inputs:
-        return self.inputs(self.others)
-
-    def logits(self, inputs: Inputs) -> Tensor:
-        """Of a plain run."""
-        with torch.no_grad():
-            return self.model(inputs.tokens, **inputs.others)
-
-    def has(self, site: str) -> bool:
-        """Whether every layer has the site."""
-        names = self.model.hook_dict
-        return all(f"blocks.{layer}.{site}" in names for layer in range(self.model.cfg.n_layers))
-
-
-# What each check gives: pairs that must be equal, and what they are.
-Pairs = list[tuple[str, Tensor, Tensor]]
-
-
 def check(
     model: HookedTransformer, tokens: Int[Tensor, "sample pos"] | None = None, *, seed: int = 0
 ) -> Checks:
@@ -138,188 +86,6 @@ def check(
     return Checks(tuple(_run(name, function, case) for name, function in CHECKS.items()))
 
 
-def identity(case: Case) -> Pairs:
-    """Each family of hooks, in all layers at once, is given what it has."""
-    plain = case.logits(case.clean)
-    pairs: Pairs = []
-    for name in _families(case.model):
-        patched = intervene(
-            case.model,
-            case.clean,
-            Site(name).interchange(case.clean),
-            allow_equal=True,
-        )
-        pairs.append((name, patched.logits, plain))
-    return pairs
-
-
-def everything(case: Case) -> Pairs:
-    """The stream of any layer, or all that was written to it, taken from another run gives that run's logits."""
-    wanted, model = case.logits(case.other), case.model
-    pairs: Pairs = []
-    for site in (name for name in STREAMS if case.has(f"hook_{name}")):
-        for layer in range(model.cfg.n_layers):
-            if site == "resid_mid" and model.cfg.parallel_attn_mlp:
-                continue
-            patch = Site(site, layer).interchange(case.other)
-            pairs.append(
-                (f"{site} {layer}", intervene(model, case.clean, patch, allow_equal=True).logits, wanted)
-            )
-    # What positions and types write is the same in both runs.
-    mlps = [] if model.cfg.attn_only else ["mlp_out"]
-    for what, sites in (("all that is written", ["attn_out", *mlps]), ("embeddings and all heads", ["z"])):
-        patches = [Site(name).interchange(case.other) for name in ("hook_embed", *sites)]
-        pairs.append((what, intervene(model, case.clean, patches, allow_equal=True).logits, wanted))
-    return pairs
-
-
-def contributions(case: Case) -> Pairs:
-    """Shares of heads, MLPs, embeddings and biases sum to a difference of logits."""
-    model = case.model
-    if model.cfg.norm_position == "stream":
-        raise Skipped("the stream is normed after every addition: nothing written to it adds up")
-    if model.cfg.output_logits_soft_cap > 0:
-        raise Skipped("logits are soft-capped: contributions sum to what they are before")
-    logits = case.logits(case.clean)
-    right, wrong = _two_tokens(logits)
-    rows = torch.arange(len(logits), device=logits.device)
-    wanted = logits[rows, -1, right] - (0 if wrong is None else logits[rows, -1, wrong])
-    pairs: Pairs = []
-    for by in ("component", "head"):
-        shares = direct_logit_attribution(model, case.clean, right, wrong, by=by).per_sample
-        assert shares is not None
-        pairs.append((f"by {by}", shares.sum(0), wanted.cpu()))
-    return pairs
-
-
-def prefix_reuse(case: Case) -> Pairs:
-    """Keys and values of a prefix, and sweeps that begin late, give what full runs do."""
-    model = case.model
-    pairs: Pairs = []
-    n_pos = case.tokens.shape[1]
-    full = case.logits(case.clean)
-    if model.cfg.attention_dir == "causal" and n_pos > 1:
-        past = KeyValueCache.init_cache(model.cfg, model.W_E.device, len(case.tokens))
-        half = n_pos // 2
-        with torch.no_grad():
-            types = case.clean.others["token_type_ids"]
-            parts = [
-                model(
-                    case.tokens[:, part],
-                    past_kv_cache=past,
-                    token_type_ids=None if types is None else types[:, part],
-                )
-                for part in (slice(0, half), slice(half, None))
-            ]
-        pairs.append(("keys and values", torch.cat(parts, 1), full))
-    right, wrong = _two_tokens(full)
-    if wrong is None:
-        # One logit has no difference to sweep with.
-        return pairs
-    metric = LogitDifference(right, wrong)
-    last = Site("resid_pre", pos=[n_pos - 1])
-    swept = sweep(
-        model, case.clean, (last, "layer"), source=case.other, metric=metric, controls=0, allow_equal=True
-    ).per_sample
-    assert swept is not None
-    there = model.run_with_cache(
-        case.others,
-        names_filter=lambda name: name.endswith("resid_pre"),
-        return_type=None,
-        **case.other.others,
-    )[1]
-    rows = torch.arange(len(full), device=full.device)
-    for layer in range(model.cfg.n_layers):
-        name = f"blocks.{layer}.hook_resid_pre"
-
-        def put(tensor: Tensor, /, *, hook: HookPoint) -> Tensor:
-            return torch.cat([tensor[:, :-1], there[hook.name][:, -1:]], 1)
-
-        with torch.no_grad():
-            logits = model.run_with_hooks(case.tokens, fwd_hooks=[(name, put)], **case.clean.others)
-        wanted = logits[rows, -1, right] - logits[rows, -1, wrong]
-        pairs.append((f"a sweep from layer {layer} on", swept[layer], wanted.cpu()))
-    return pairs
-
-
-def linearised(case: Case) -> Pairs:
-    """With patterns and norms' scales frozen and MLPs replaced by straight lines, the first order is all there is."""
-    model = case.model
-    if model.cfg.output_logits_soft_cap > 0:
-        raise Skipped("logits are soft-capped: no choice of hooks makes them linear")
-    if model.cfg.clip_qkv is not None:
-        raise Skipped("queries, keys and values are clipped: no choice of hooks makes that linear")
-    logits = case.logits(case.clean)
-    right, wrong = _two_tokens(logits)
-    if wrong is None:
-        raise Skipped("one logit has no difference to measure")
-    given: dict[str, Any] = {
-        "over": ("z", "layer", "head"),
-        "source": case.other,
-        "metric": LogitDifference(right, wrong),
-        "controls": 0,
-        "allow_equal": True,
-    }
-    with model.hooks(_straight(case)):
-        exact = sweep(model, case.clean, **given)
-        estimate = sweep(model, case.clean, **given, method="attribution", recheck=0)
-    return [("heads", estimate.effect_per_sample, exact.effect_per_sample)]
-
-
-def complete(case: Case) -> Pairs:
-    """Integrated attributions of a layer's positions sum to the effect of patching it whole.
-
-    Where attention or neurons switch on the way to the other run, no affordable number of steps
-    follows them: then a smaller part of the way is taken. Where they are saturated throughout, as in
-    some planted models, that may not be enough, and the check fails for want of steps.
-    """
-    model = case.model
-    logits = case.logits(case.clean)
-    right, wrong = _two_tokens(logits)
-    if wrong is None:
-        raise Skipped("one logit has no difference to measure")
-    metric, layer = LogitDifference(right, wrong), model.cfg.n_layers // 2
-    name = block_site(layer, "resid_pre")
-    here, there = (
-        model.run_with_cache(run.tokens, names_filter=name, return_type=None, **run.others)[1][name]
-        for run in (case.clean, case.other)
-    )
-    pairs: Pairs = []
-    for part in PARTS:
-        given: dict[str, Any] = {"metric": metric, "controls": 0, "allow_equal": True}
-        source = {name: here + part * (there - here)}
-        whole = sweep(model, case.clean, {"all": Site(name).interchange(source)}, **given)
-        found = sweep(
-            model, case.clean, (name, "pos"), source=source, **given, method="integrated", steps=32, recheck=0
-        )
-        # Compared as values, so that an effect of nothing has a size too.
-        start = whole.baselines["clean"]
-        effects = [result.effect_per_sample.sum(0) for result in (found, whole)]
-        small = 1e-3 * float(start.abs().max())
-        size = max(float(effects[1].abs().max()), small)
-        pairs = [
-            (
-                f"resid_pre {layer}, {part:g} of the way",
-                (effects[0] - effects[1]) / size + 1.0,
-                torch.ones(()),
-            )
-        ]
-        if _error(*pairs[0][1:]) <= COMPLETE:
-            break
-    return pairs
-
-
-# In the order in which they are run and told.
-CHECKS: dict[str, Callable[[Case], Pairs]] = {
-    "the identity patch changes nothing": identity,
-    "patching everything gives the other run": everything,
-    "contributions sum to logits": contributions,
-    "prefix reuse equals the full run": prefix_reuse,
-    "attribution is exact on a linearised model": linearised,
-    "integrated attribution is complete": complete,
-}
-
-
 def _run(name: str, function: Callable[[Case], Pairs], case: Case) -> Check:
     tolerance = TOLERANCES.get(case.model.W_E.dtype, IN_SHORT)
     tolerance = max(tolerance, COMPLETE) if function is complete else tolerance
@@ -332,84 +98,9 @@ def _run(name: str, function: Callable[[Case], Pairs], case: Case) -> Check:
         return Check(
             name, "failed", math.inf, tolerance, " ".join(f"{type(error).__name__}: {error}".split())
         )
-    errors = [(_error(got, wanted), what) for what, got, wanted in pairs]
+    errors = [(relative_error(got, wanted), what) for what, got, wanted in pairs]
     worst, what = max(errors, key=lambda pair: pair[0])
     # Written so that nan fails too.
     fine = worst <= tolerance
     note = f"{len(pairs)} compared" if fine else f"worst: {what}"
     return Check(name, "passed" if fine else "failed", worst, tolerance, note)
-
-
-def _error(got: Tensor, wanted: Tensor) -> float:
-    got, wanted = got.detach().double(), wanted.detach().double()
-    worst, size = (got - wanted).abs().max().item(), wanted.abs().max().item()
-    if math.isnan(worst):
-        return math.inf
-    return worst / size if size else (0.0 if worst == 0 else math.inf)
-
-
-def _families(model: HookedTransformer) -> list[str]:
-    """The hooks of an ordinary run, those that differ in their layer alone once."""
-    last = f"blocks.{model.cfg.n_layers - 1}."
-    found: list[str] = []
-    for point in model.points(None):
-        name = point.name
-        shaped = ".experts." in name or name.endswith(("rel_pos_hook", "expert_indices", "hook_rot_k"))
-        outer = not name.startswith("blocks.") and not name.startswith(("ln_final.", "unembed."))
-        if not shaped and (name.startswith(last) or outer):
-            found.append(name.removeprefix(last))
-    return found
-
-
-def _two_tokens(logits: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Each sample's likeliest token at the last position, and its least likely one; None if there is one."""
-    last = logits[:, -1]
-    return last.argmax(-1), None if last.shape[-1] == 1 else last.argmin(-1)
-
-
-def _straight(case: Case) -> Sequence[tuple[str, HookFunction]]:
-    """Hooks under which the model is affine in what its heads write."""
-    model = case.model
-    frozen = [name for name in model.hook_dict if name.endswith((".hook_scale", ".hook_pattern"))]
-    frozen = [name for name in frozen if not model.hook_dict[name].on_demand]
-    experts = bool(model.cfg.num_experts)
-    mlps = [] if model.cfg.attn_only else list(range(model.cfg.n_layers))
-    kept = [mlp_site(layer, site) for layer in mlps for site in ("pre", "post")] if not experts else []
-    outputs = [f"blocks.{layer}.hook_mlp_out" for layer in mlps] if experts else []
-    with torch.no_grad():
-        _, cache = model.run_with_cache(
-            case.tokens,
-            names_filter=[*frozen, *kept, *outputs],
-            return_type="logits",
-            return_cache_object=False,
-            **case.clean.others,
-        )
-    hooks: list[tuple[str, HookFunction]] = [(name, _put(cache[name])) for name in [*frozen, *outputs]]
-    for layer in mlps if not experts else []:
-        pre, post = mlp_site(layer, "pre"), mlp_site(layer, "post")
-        seen: list[Tensor] = []
-        hooks += [(pre, _see(seen)), (post, _line(seen, cache[pre], cache[post]))]
-    return hooks
-
-
-def _put(value: Tensor) -> HookFunction:
-    def put(tensor: Tensor, /, *, hook: HookPoint) -> Tensor:
-        # Several patches run as one batch of samples.
-        return value.repeat(len(tensor) // len(value), *[1] * (value.ndim - 1))
-
-    return put
-
-
-def _see(seen: list[Tensor]) -> HookFunction:
-    def see(tensor: Tensor, /, *, hook: HookPoint) -> None:
-        seen[:] = [tensor]
-
-    return see
-
-
-def _line(seen: list[Tensor], pre: Tensor, post: Tensor) -> HookFunction:
-    def line(tensor: Tensor, /, *, hook: HookPoint) -> Tensor:
-        # Any slope will do; a gated MLP's other factor is frozen with it.
-        return post + 0.5 * (seen.pop() - pre)
-
-    return line

@@ -23,6 +23,17 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from unweave.analysis.patch_setters import (
+    PLANNED,
+    PatchSetter,
+    Row,
+    layer_head_dest_src_pos_pattern_patch_setter,
+    layer_head_pattern_patch_setter,
+    layer_head_pos_pattern_patch_setter,
+    layer_head_vector_patch_setter,
+    layer_pos_head_vector_patch_setter,
+    layer_pos_patch_setter,
+)
 from unweave.core.errors import HookError, InputError, nearest
 from unweave.core.hooks import HookPoint
 from unweave.core.sites import attn_site, get_act_name
@@ -34,77 +45,10 @@ from unweave.engine.site import Change, Intervention, Site
 from unweave.engine.sweep import sweep
 from unweave.model.transformer import HookedTransformer
 
-# Given the corrupted activation, a row of indices (the layer first) and the clean activation.
-PatchSetter = Callable[[Tensor, Sequence[Any], Tensor], Tensor]
 PatchingMetric = Callable[[Float[Tensor, "batch pos d_vocab"]], Any]
 Cache = Mapping[str, Tensor]
-Row = Sequence[Any]
 
 AXES = ("layer", "pos", "head_index", "head", "src_pos", "dest_pos")
-
-
-def layer_pos_patch_setter(corrupted_activation: Tensor, index: Row, clean_activation: Tensor) -> Tensor:
-    """Patch at `index = [layer, pos]`, in place; for all but scores and patterns."""
-    _, pos = index
-    corrupted_activation[:, pos, ...] = clean_activation[:, pos, ...]
-    return corrupted_activation
-
-
-def layer_pos_head_vector_patch_setter(
-    corrupted_activation: Tensor, index: Row, clean_activation: Tensor
-) -> Tensor:
-    """Patch at `index = [layer, pos, head]`, in place; for q, k, v, z and the like."""
-    _, pos, head = index
-    corrupted_activation[:, pos, head] = clean_activation[:, pos, head]
-    return corrupted_activation
-
-
-def layer_head_vector_patch_setter(
-    corrupted_activation: Tensor, index: Row, clean_activation: Tensor
-) -> Tensor:
-    """Patch at `index = [layer, head]`, at all positions, in place; for q, k, v, z and the like."""
-    _, head = index
-    corrupted_activation[:, :, head] = clean_activation[:, :, head]
-    return corrupted_activation
-
-
-def layer_head_pattern_patch_setter(
-    corrupted_activation: Tensor, index: Row, clean_activation: Tensor
-) -> Tensor:
-    """Patch at `index = [layer, head]`, in place; for scores and patterns."""
-    _, head = index
-    corrupted_activation[:, head] = clean_activation[:, head]
-    return corrupted_activation
-
-
-def layer_head_pos_pattern_patch_setter(
-    corrupted_activation: Tensor, index: Row, clean_activation: Tensor
-) -> Tensor:
-    """Patch at `index = [layer, head, dest_pos]`, in place; for scores and patterns."""
-    _, head, query = index
-    corrupted_activation[:, head, query] = clean_activation[:, head, query]
-    return corrupted_activation
-
-
-def layer_head_dest_src_pos_pattern_patch_setter(
-    corrupted_activation: Tensor, index: Row, clean_activation: Tensor
-) -> Tensor:
-    """Patch at `index = [layer, head, dest_pos, src_pos]`, in place; for scores and patterns."""
-    _, head, query, key = index
-    corrupted_activation[:, head, query, key] = clean_activation[:, head, query, key]
-    return corrupted_activation
-
-
-# What the setters above touch, as the engine can plan it: whether in a pattern, and what the indices
-# after the layer are.
-_PLANNED: dict[Any, tuple[bool, tuple[str, ...]]] = {
-    layer_pos_patch_setter: (False, ("pos",)),
-    layer_pos_head_vector_patch_setter: (False, ("pos", "head")),
-    layer_head_vector_patch_setter: (False, ("head",)),
-    layer_head_pattern_patch_setter: (True, ("head",)),
-    layer_head_pos_pattern_patch_setter: (True, ("head", "pos")),
-    layer_head_dest_src_pos_pattern_patch_setter: (True, ("head", "pos", "key")),
-}
 
 
 def make_df_from_ranges(column_max_ranges: Sequence[int], column_names: Sequence[str]) -> Any:
@@ -363,9 +307,9 @@ def _patches(
     names = [_hook_name(activation, row) for row in rows]
     for name in dict.fromkeys(names):
         model.points(name)
-    if setter not in _PLANNED:
+    if setter not in PLANNED:
         return [_by_function(setter, name, row, cache) for name, row in zip(names, rows, strict=True)]
-    scores, dims = _PLANNED[setter]
+    scores, dims = PLANNED[setter]
     if any((dims_of(name) == SCORES) != scores for name in names):
         raise HookError(
             wanted=f"{'scores or a pattern' if scores else 'an activation [batch, pos, ...]'} "

@@ -18,8 +18,8 @@ from unweave.model.weights import process_weights
 from unweave.pretrained.checkpoint import InMemory, open_checkpoint
 from unweave.pretrained.families import family_of
 from unweave.pretrained.family import first_layers
-from unweave.pretrained.files import Files, Folder
-from unweave.pretrained.hub import Hub
+from unweave.pretrained.files import Files
+from unweave.pretrained.hub import Hub, files_at
 from unweave.pretrained.loading import load_weights
 from unweave.pretrained.names import checkpoint_revision, hub_id
 from unweave.pretrained.tokenizers import attach_tokenizer, tokenizer_of
@@ -173,28 +173,16 @@ def files_of(
                 remedy="name a model, as 'gpt2'",
             )
         return None
-    is_hub = index is not None or value is not None
-    path = Path(path_or_id).expanduser()
-    if path.is_dir() and not is_hub:
-        if revision is not None:
-            raise InputError(
-                wanted="a hub id with revision=", got=f"{path}, a folder", remedy="leave revision out"
-            )
-        return Folder(path)
-    if isinstance(path_or_id, Path) or path.is_absolute() or str(path_or_id).count("/") > 1:
+    if index is None and value is None:
+        return files_at(path_or_id, revision, **others)
+    if revision is not None:
         raise InputError(
-            wanted="a folder that exists, or a hub id", got=str(path_or_id), remedy="check its name"
+            wanted="revision, or a training checkpoint",
+            got="both",
+            remedy="leave one of them out: a checkpoint is a revision",
         )
     repo = hub_id(str(path_or_id))
-    if index is not None or value is not None:
-        if revision is not None:
-            raise InputError(
-                wanted="revision, or a training checkpoint",
-                got="both",
-                remedy="leave one of them out: a checkpoint is a revision",
-            )
-        revision = checkpoint_revision(repo, index, value)
-    return Hub(repo, revision, **others)
+    return Hub(repo, checkpoint_revision(repo, index, value), **others)
 
 
 def required(files: Files | None) -> Files:
