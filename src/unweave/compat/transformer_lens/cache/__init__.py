@@ -1,0 +1,1 @@
+"""Keys and values of positions that were run already."""

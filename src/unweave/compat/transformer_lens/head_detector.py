@@ -1,0 +1,1 @@
+"""Heads told by their attention patterns."""

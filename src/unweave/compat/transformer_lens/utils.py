@@ -1,0 +1,1 @@
+"""Helpers, under the module name they had before 3.0."""
