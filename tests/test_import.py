@@ -6,11 +6,12 @@ import ast
 import json
 import subprocess
 import sys
+from types import ModuleType
 
 import pytest
 
 import unweave
-from tests.repository import ROOT
+from tests.repository import ROOT, pyproject
 
 HEAVY = {"torch", "numpy", "einops", "jaxtyping", "safetensors", "tqdm", "typer", "rich", "plotly", "jinja2"}
 
@@ -52,6 +53,36 @@ def test_the_command_line_answers_without_torch(arguments: list[str]):
 @pytest.mark.parametrize("name", [name for name in unweave.__all__ if name != "__version__"])
 def test_every_public_name_is_there(name: str):
     assert getattr(unweave, name) is not None
+
+
+MODULES = [name for name in unweave.__all__ if isinstance(getattr(unweave, name), ModuleType)]
+
+
+@pytest.mark.parametrize(
+    "first",
+    ["import unweave.{0}", "from unweave import {0}", "import {1}", "from unweave.{0} import *"],
+)
+def test_a_public_module_is_imported_by_its_short_name(first: str):
+    """In a fresh process, whichever way it is imported first."""
+    homes = {name: getattr(unweave, name).__name__ for name in MODULES}
+    checks = [
+        f"""
+{first.format(name, home)}
+import sys, unweave, unweave.{name}, {home} as home
+assert unweave.{name} is home is sys.modules["unweave.{name}"] is sys.modules["{home}"]
+assert home.__name__ == home.__spec__.name == "{home}"
+"""
+        for name, home in homes.items()
+    ]
+    subprocess.run([sys.executable, "-c", "".join(checks)], check=True)
+
+
+def test_the_doors_are_the_modules_that_live_further_inside():
+    [floors, _] = pyproject()["tool"]["importlinter"]["contracts"]
+    doors = {name for name in MODULES if getattr(unweave, name).__name__ != f"unweave.{name}"}
+    assert "patching" in doors
+    assert doors == {path.stem for path in (ROOT / "src/unweave").glob("*.py")} - {"__init__"}
+    assert doors == {door.strip() for door in floors["layers"][0].split("|")}
 
 
 def test_the_public_names_are_listed_once():

@@ -8,6 +8,11 @@
 
 Public names are loaded when they are first reached, so that importing this package costs next to
 nothing and loads no torch.
+
+A new public name is a line in three places here: `_HOMES`, `__all__`, and the imports for type checkers.
+A module from further inside gets a door besides, so that `import unweave.patching` works as well:
+`unweave/patching.py`, five lines that put the module in the place of their own, and its name in the top layer
+of the floors in `pyproject.toml`. Doors are for users: nothing in the house imports through one.
 """
 
 from __future__ import annotations
@@ -16,8 +21,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from unweave import analysis, charts, engine, experiments, planted, tasks, training
-    from unweave.analysis import patching
+    from unweave import analysis, charts, engine, experiments, patching, planted, tasks, training
     from unweave.core.factored_matrix import FactoredMatrix
     from unweave.core.hook_point import HookPoint
     from unweave.core.hooked_module import HookedRootModule
@@ -92,7 +96,7 @@ _HOMES = {
     "experiments": "unweave.experiments",
     "intervene": "unweave.engine.intervene:intervene",
     "load": "unweave.model.saved:load",
-    "patching": "unweave.analysis:patching",
+    "patching": "unweave.patching",
     "planted": "unweave.planted",
     "sweep": "unweave.engine.sweep:sweep",
     "tasks": "unweave.tasks",
