@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from unweave import analysis, charts, engine, experiments, patching, planted, tasks, training
+    from unweave.analysis import store
     from unweave.core.factored_matrix import FactoredMatrix
     from unweave.core.hook_point import HookPoint
     from unweave.core.hooked_module import HookedRootModule
@@ -66,6 +67,7 @@ __all__ = [
     "load",
     "patching",
     "planted",
+    "store",
     "sweep",
     "tasks",
     "test_prompt",
@@ -98,6 +100,7 @@ _HOMES = {
     "load": "unweave.model.saved:load",
     "patching": "unweave.patching",
     "planted": "unweave.planted",
+    "store": "unweave.analysis:store",
     "sweep": "unweave.engine.sweep:sweep",
     "tasks": "unweave.tasks",
     "test_prompt": "unweave.model.text.prompts:test_prompt",

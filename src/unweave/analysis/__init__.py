@@ -1,6 +1,6 @@
 """Techniques: one a file. Each takes a model and tokens, never a path."""
 
-from unweave.analysis import patching
+from unweave.analysis import patching, store
 from unweave.analysis.checks import check
 from unweave.analysis.component_ablation import ablate_components
 from unweave.analysis.direct_logits import direct_logit_attribution
@@ -19,4 +19,5 @@ __all__ = [
     "nodes",
     "noising_and_denoising",
     "patching",
+    "store",
 ]
