@@ -21,8 +21,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from unweave import analysis, charts, engine, experiments, patching, planted, tasks, training
-    from unweave.analysis import store
+    from unweave import analysis, charts, engine, experiments, patching, planted, store, tasks, training
     from unweave.core.factored_matrix import FactoredMatrix
     from unweave.core.hook_point import HookPoint
     from unweave.core.hooked_module import HookedRootModule
@@ -100,7 +99,7 @@ _HOMES = {
     "load": "unweave.model.saved:load",
     "patching": "unweave.patching",
     "planted": "unweave.planted",
-    "store": "unweave.analysis:store",
+    "store": "unweave.store",
     "sweep": "unweave.engine.sweep:sweep",
     "tasks": "unweave.tasks",
     "test_prompt": "unweave.model.text.prompts:test_prompt",
