@@ -1,0 +1,7 @@
+"""Attention."""
+
+from __future__ import annotations
+
+from unweave.model.attention import Attention
+
+__all__ = ["Attention"]

@@ -1,0 +1,7 @@
+"""BERT's first position."""
+
+from __future__ import annotations
+
+from unweave.model.encoder_parts import BertPooler
+
+__all__ = ["BertPooler"]

@@ -1,0 +1,7 @@
+"""Attention in groups."""
+
+from __future__ import annotations
+
+from unweave.model.attention import GroupedQueryAttention
+
+__all__ = ["GroupedQueryAttention"]

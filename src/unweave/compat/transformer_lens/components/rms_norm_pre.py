@@ -1,0 +1,7 @@
+"""RMS norm without weights."""
+
+from __future__ import annotations
+
+from unweave.model.norm import RMSNormPre
+
+__all__ = ["RMSNormPre"]

@@ -1,0 +1,7 @@
+"""The unembedding."""
+
+from __future__ import annotations
+
+from unweave.model.embedding import Unembed
+
+__all__ = ["Unembed"]
