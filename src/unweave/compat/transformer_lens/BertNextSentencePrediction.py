@@ -41,7 +41,12 @@ class BertNextSentencePrediction:
             )
         most = self.model.cfg.n_ctx if truncate else None
         found = self.model.tokenizer(
-            *input, return_tensors="pt", padding=True, truncation=truncate, max_length=most
+            *input,
+            return_tensors="pt",
+            return_token_type_ids=True,
+            padding=True,
+            truncation=truncate,
+            max_length=most,
         )
         device = self.model.W_E.device if move_to_device else torch.device("cpu")
         tokens, types, mask = (

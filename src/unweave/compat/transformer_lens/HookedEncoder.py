@@ -56,7 +56,14 @@ class HookedEncoder(StrictEncoder):
         """
         tokenizer = self._known_tokenizer()
         most = self.cfg.n_ctx if truncate else None
-        found = tokenizer(input, return_tensors="pt", padding=True, truncation=truncate, max_length=most)
+        found = tokenizer(
+            input,
+            return_tensors="pt",
+            return_token_type_ids=True,
+            padding=True,
+            truncation=truncate,
+            max_length=most,
+        )
         device = self.W_E.device if move_to_device else torch.device("cpu")
         tokens, types, mask = (
             found[name].to(device) for name in ("input_ids", "token_type_ids", "attention_mask")

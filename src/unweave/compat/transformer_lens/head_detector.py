@@ -23,7 +23,7 @@ Pattern = Float[Tensor, "query key"]
 
 def detect_head(
     model: Any,
-    seq: str | list[str],
+    seq: str | list[str] | Tensor,
     detection_pattern: Tensor | str,
     heads: Sequence[LayerHeadTuple] | Mapping[int, Sequence[int]] | None = None,
     cache: Any = None,
@@ -38,7 +38,8 @@ def detect_head(
     mean over queries of the summed absolute differences, from -1 to 1, rounded to 3 digits.
 
     Args:
-        seq: a text, or a list of texts, over which scores are averaged; then the pattern is a name.
+        seq: a text; a list of texts, over which scores are averaged (then the pattern is a name); or,
+            unlike in 3.9, the tokens of one text.
         detection_pattern: `[query, key]`, zero above its diagonal, or a name of `HEAD_NAMES`.
         heads: pairs (layer, head), or lists of heads by layer; the others score -1. None is all.
         cache: of a run on this one text, instead of a new run.
@@ -68,7 +69,7 @@ def detect_head(
             "error_measure": error_measure,
         }
         return torch.stack([detect_head(model, text, detection_pattern, **how) for text in seq]).mean(0)
-    tokens = model.to_tokens(seq)
+    tokens = seq.view(1, -1) if isinstance(seq, Tensor) else model.to_tokens(seq)
     wanted = _wanted(detection_pattern, tokens, model.cfg.n_ctx)
     if error_measure == "mul" and not ((wanted == 0) | (wanted == 1)).all():
         warn("detect_head: a pattern with other values than 0 and 1, with error_measure 'mul'")

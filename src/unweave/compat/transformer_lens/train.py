@@ -96,7 +96,8 @@ def train(model: Any, config: HookedTransformerTrainConfig, dataset: Any) -> Any
 
 
 def _steps(loader: Any, epoch: int, config: HookedTransformerTrainConfig) -> Iterator[tuple[int, Any]]:
-    for step, batch in enumerate(tqdm(loader, desc=f"epoch {epoch}", disable=None)):
+    # In this order the loader draws from the seed what it draws in 3.9.
+    for step, batch in tqdm(enumerate(loader), total=len(loader), desc=f"epoch {epoch}", disable=None):
         yield step, batch
         if config.max_steps is not None and step >= config.max_steps:
             return

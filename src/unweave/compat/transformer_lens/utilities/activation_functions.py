@@ -47,9 +47,9 @@ class XIELU(nn.Module):
 
     def __init__(
         self,
-        alpha_p_init: float = 0.8,
-        alpha_n_init: float = 0.8,
-        beta_init: float = 0.5,
+        alpha_p_init: int | float = 0.8,
+        alpha_n_init: int | float = 0.8,
+        beta_init: int | float = 0.5,
         eps: float = -1e-6,
     ) -> None:
         super().__init__()
@@ -69,12 +69,12 @@ def xielu(input: Activations) -> Activations:
     return _xielu(input, *(torch.tensor(value) for value in (0.8, 0.8, 0.5, -1e-6)))
 
 
-def softcap_enabled(cap: float | None) -> bool:
+def softcap_enabled(cap: int | float | None) -> bool:
     """Whether a cap caps: above 0."""
     return cap is not None and cap > 0
 
 
-def apply_softcap(x: Tensor, cap: float | None) -> Tensor:
+def apply_softcap(x: Tensor, cap: int | float | None) -> Tensor:
     """`cap * tanh(x / cap)`, or `x` where there is no cap."""
     return x if cap is None or cap <= 0 else cap * torch.tanh(x / cap)
 
@@ -88,5 +88,5 @@ def _xielu(x: Tensor, alpha_p: Tensor, alpha_n: Tensor, beta: Tensor, eps: Tenso
     return torch.where(x > 0, positive, negative) + beta * x
 
 
-def _before_softplus(value: float) -> Tensor:
+def _before_softplus(value: int | float) -> Tensor:
     return torch.expm1(torch.tensor(value)).log()

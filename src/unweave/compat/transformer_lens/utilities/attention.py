@@ -27,6 +27,6 @@ def complex_attn_linear(
     return torch.einsum("bphd,hde->bphe", input, w) + b
 
 
-def clamp_qkv(q: Tensor, k: Tensor, v: Tensor, clip: float) -> tuple[Tensor, Tensor, Tensor]:
+def clamp_qkv(q: Tensor, k: Tensor, v: Tensor, clip: int | float) -> tuple[Tensor, Tensor, Tensor]:
     """Queries, keys and values, each clamped to `[-clip, clip]` (OLMo)."""
     return q.clamp(-clip, clip), k.clamp(-clip, clip), v.clamp(-clip, clip)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from unweave.compat.transformer_lens.utilities.attribute_utils import get_nested_attr, set_nested_attr
 from unweave.core.errors import InputError
@@ -47,7 +47,7 @@ class LocallyOverridenDefaults:
         self.model, self.overrides = model, overrides
         self._before: list[Callable[[], None]] = []
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> LocallyOverridenDefaults:
         for name, value in self.overrides.items():
             values, places = OVERRIDABLE[name]
             if value not in (USE_DEFAULT_VALUE, *values):

@@ -47,22 +47,22 @@ def calc_fan_in_and_fan_out(tensor: Tensor) -> tuple[int, int]:
             )
 
 
-def init_xavier_uniform_(param: Tensor, gain: float = 1.0) -> Tensor:
+def init_xavier_uniform_(param: Tensor, gain: int | float = 1.0) -> Tensor:
     """Uniform with standard deviation `gain * sqrt(2 / (fan_in + fan_out))` (Glorot and Bengio, 2010)."""
     bound = math.sqrt(3) * _xavier(param, gain)
     return nn.init.uniform_(param, -bound, bound)
 
 
-def init_xavier_normal_(param: Tensor, gain: float = 1.0) -> Tensor:
+def init_xavier_normal_(param: Tensor, gain: int | float = 1.0) -> Tensor:
     """Normal with standard deviation `gain * sqrt(2 / (fan_in + fan_out))` (Glorot and Bengio, 2010)."""
     return nn.init.normal_(param, std=_xavier(param, gain))
 
 
 def init_kaiming_uniform_(
     param: Tensor,
-    a: float = 0,
+    a: int | float = 0,
     nonlinearity: NonlinearityType = "relu",
-    gain: float = 1.0,
+    gain: int | float = 1.0,
     mode: str = "fan_in",
 ) -> Tensor:
     """Uniform with standard deviation `gain * calculate_gain(nonlinearity, a) / sqrt(fan)` (He et al., 2015).
@@ -76,20 +76,22 @@ def init_kaiming_uniform_(
 
 def init_kaiming_normal_(
     param: Tensor,
-    a: float = 0,
+    a: int | float = 0,
     nonlinearity: NonlinearityType = "relu",
-    gain: float = 1.0,
+    gain: int | float = 1.0,
     mode: str = "fan_in",
 ) -> Tensor:
     """Normal with standard deviation `gain * calculate_gain(nonlinearity, a) / sqrt(fan)` (He et al., 2015)."""
     return nn.init.normal_(param, std=_kaiming(param, a, nonlinearity, gain, mode))
 
 
-def _xavier(param: Tensor, gain: float) -> float:
+def _xavier(param: Tensor, gain: int | float) -> float:
     return gain * math.sqrt(2 / sum(calc_fan_in_and_fan_out(param)))
 
 
-def _kaiming(param: Tensor, a: float, nonlinearity: NonlinearityType, gain: float, mode: str) -> float:
+def _kaiming(
+    param: Tensor, a: int | float, nonlinearity: NonlinearityType, gain: int | float, mode: str
+) -> float:
     fan_in, fan_out = calc_fan_in_and_fan_out(param)
     gain *= torch.nn.init.calculate_gain(nonlinearity, a)
     return gain / math.sqrt(fan_in if mode == "fan_in" else fan_out)

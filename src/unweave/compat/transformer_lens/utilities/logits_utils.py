@@ -46,10 +46,10 @@ def logits_to_df(logits: Float[Tensor, " d_vocab"], tokenizer: Any = None, top_k
 def sample_logits(
     final_logits: Float[Tensor, "batch d_vocab"],
     top_k: int | None = None,
-    top_p: float | None = None,
-    temperature: float = 1.0,
-    freq_penalty: float = 0.0,
-    repetition_penalty: float = 1.0,
+    top_p: int | float | None = None,
+    temperature: int | float = 1.0,
+    freq_penalty: int | float = 0.0,
+    repetition_penalty: int | float = 1.0,
     tokens: Int[Tensor, "batch pos"] | None = None,
 ) -> Int[Tensor, " batch"]:
     """A next token for every row of logits, drawn from torch's global random state.
