@@ -132,6 +132,7 @@ def helper_calls(
         folder: to write to.
     """
     u = tl.utilities
+    yield "make_model_alias_map", tl.loading.make_model_alias_map
     yield from tensor_calls(u)
     yield from name_calls(u)
     yield from loss_calls(u)
