@@ -6,18 +6,17 @@ import math
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
-from unweave.core.errors import InputError
 from unweave.core.seeds import generator
 from unweave.core.tokens import require_tokens
 from unweave.tasks.batch import Batch
+from unweave.tasks.task import Task, require_count
 
 
 @dataclass(frozen=True)
-class PreviousToken:
+class PreviousToken(Task):
     """Sequences of BOS (token 0) and `n_ctx - 1` tokens uniform in `1 .. d_vocab - 1`.
 
     At every position from 1 on, the target is the token one position before. The stream is
@@ -29,24 +28,12 @@ class PreviousToken:
     n_ctx: int = 50
 
     def __post_init__(self) -> None:
-        for name, least in (("d_vocab", 2), ("n_ctx", 2)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
-                raise InputError(
-                    wanted=f"a whole number of at least {least} for {name}",
-                    got=repr(value),
-                    remedy=f"set {name} in PreviousToken",
-                )
+        self._require(d_vocab=2, n_ctx=2)
 
     @property
     def scored(self) -> slice:
         """The positions at which a prediction is asked for."""
         return slice(1, None)
-
-    @property
-    def chance_loss(self) -> float:
-        """The loss, in nats, of a uniform guess over the whole vocabulary."""
-        return math.log(self.d_vocab)
 
     @property
     def orderless_loss(self) -> float:
@@ -68,12 +55,7 @@ class PreviousToken:
 
     def batch(self, batch_size: int, seed: int) -> Batch:
         """`batch_size` sequences, `[batch_size, n_ctx]`, and their targets, `[batch_size, n_ctx - 1]`."""
-        if not isinstance(batch_size, int) or batch_size < 1:
-            raise InputError(
-                wanted="a whole number of at least 1 for batch_size",
-                got=repr(batch_size),
-                remedy="ask for more",
-            )
+        require_count(batch_size, "batch_size", 1)
         shape, source = (batch_size, self.n_ctx), generator(seed, "previous-token")
         tokens = torch.randint(1, self.d_vocab, shape, generator=source, device="cpu")
         tokens[:, 0] = 0
@@ -88,35 +70,3 @@ class PreviousToken:
         """
         tokens = require_tokens(tokens, self.d_vocab, least=2)
         return Batch(tokens, tokens[:, :-1].clone())
-
-    def loss(
-        self, logits: Float[Tensor, "batch pos d_vocab"], batch: Batch, per_token: bool = False
-    ) -> Float[Tensor, ""] | Float[Tensor, "batch scored"]:
-        """Cross-entropy in nats at the scored positions: its mean, or one value for each.
-
-        Args:
-            logits: at every position, or at the scored ones alone.
-        """
-        logits, targets = self._scored(logits, batch)
-        losses = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
-        return losses.view(targets.shape) if per_token else losses.mean()
-
-    def accuracy(
-        self, logits: Float[Tensor, "batch pos d_vocab"], batch: Batch, per_token: bool = False
-    ) -> Float[Tensor, ""] | Float[Tensor, "batch scored"]:
-        """The share of scored positions whose largest logit is the target's."""
-        logits, targets = self._scored(logits, batch)
-        hits = (logits.argmax(-1) == targets).float()
-        return hits if per_token else hits.mean()
-
-    def _scored(self, logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-        targets = batch.targets.to(logits.device)
-        if logits.shape == (*batch.tokens.shape, self.d_vocab):
-            return logits[:, self.scored], targets
-        if logits.shape == (*batch.targets.shape, self.d_vocab):
-            return logits, targets
-        raise InputError(
-            wanted=f"logits of shape {(*batch.tokens.shape, self.d_vocab)}",
-            got=str(tuple(logits.shape)),
-            remedy="pass the logits of this batch's tokens",
-        )
