@@ -32,7 +32,12 @@ def test_notebook_is_the_original_exactly():
 
 def test_uncorrected_differs_by_its_schedule_alone():
     notebook, uncorrected = (PRESETS[name].training.to_dict() for name in ("notebook", "uncorrected"))
-    assert uncorrected.pop("schedule") == {"name": "GrowingWithoutEnd", "steps": 100}
+    growing = {"name": "Ramp", "steps": 100}
+    assert uncorrected.pop("schedule") == {
+        "name": "Larger",
+        "first": growing,
+        "second": {"name": "Constant", "value": 1.0},
+    }
     assert notebook.pop("schedule") == {"name": "LinearWarmup", "steps": 100}
     assert uncorrected == notebook
     schedule = PRESETS["uncorrected"].training.schedule

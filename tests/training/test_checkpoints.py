@@ -22,7 +22,14 @@ def names(folder: Path) -> list[str]:
 def test_there_is_one_every_few_steps_and_at_the_end(tmp_path: Path):
     run = train(new_model(), TASK, short(checkpoint_every=2), out=tmp_path)
     assert run.out == tmp_path
-    assert names(tmp_path) == ["checkpoints", "history.jsonl", "model"]
+    assert names(tmp_path) == [
+        "checkpoints",
+        "held_out.jsonl",
+        "history.jsonl",
+        "model",
+        "run.json",
+        "times.jsonl",
+    ]
     assert names(tmp_path / "checkpoints") == ["step-00000002", "step-00000004", "step-00000005"]
     assert [path.name for path in list_checkpoints(tmp_path / "checkpoints")] == names(
         tmp_path / "checkpoints"
@@ -56,7 +63,8 @@ def test_the_step_and_the_config_lie_beside_it(tmp_path: Path):
     config = short(steps=3)
     train(new_model(), TASK, config, out=tmp_path)
     written = json.loads((tmp_path / "checkpoints" / "step-00000003" / "training.json").read_text())
-    assert written == {"step": 3, "config": config.to_dict()}
+    assert (written["step"], written["config"]) == (3, config.to_dict())
+    assert written["surroundings"]["threads"] == torch.get_num_threads()
 
 
 def test_a_failure_while_writing_leaves_the_earlier_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
 
 from tests.training.small import TASK, new_model, short
 from unweave.training import train
-from unweave.training.history import read_history
+from unweave.training.history import read_history, read_times
 
 
 def test_each_step_is_a_json_line_on_disk_before_the_next_begins(tmp_path: Path):
@@ -28,13 +29,15 @@ def test_the_file_holds_what_the_run_gives_back(tmp_path: Path):
     run = train(new_model(), TASK, short(), out=tmp_path)
     assert read_history(tmp_path / "history.jsonl") == list(run.history)
     first = json.loads((tmp_path / "history.jsonl").read_text().splitlines()[0])
-    assert list(first) == ["step", "loss", "accuracy", "lr", "grad_norm", "seconds"]
+    assert list(first) == ["step", "loss", "accuracy", "lr", "grad_norm"]
 
 
-def test_seconds_do_not_run_backwards():
-    seconds = [record.seconds for record in train(new_model(), TASK, short()).history]
-    assert seconds == sorted(seconds)
-    assert seconds[0] >= 0
+def test_times_do_not_run_backwards_and_stand_in_a_file_of_their_own(tmp_path: Path):
+    begun = time.time()
+    train(new_model(), TASK, short(), out=tmp_path)
+    times = read_times(tmp_path / "times.jsonl")
+    assert len(times) == 5 and times == sorted(times)
+    assert begun - 0.001 <= times[0] and times[-1] <= time.time() + 0.001
 
 
 def test_a_line_cut_short_by_a_crash_is_left_out(tmp_path: Path):

@@ -32,4 +32,7 @@ def test_the_learning_rate_follows_any_function_of_the_step():
 def test_an_impossible_warmup_is_refused(steps: object):
     with as_users_run(), pytest.raises(InputError) as raised:
         LinearWarmup(steps)
-    assert str(raised.value) == f"wanted a warmup of at least 1 step; got {steps}; use Constant() for none"
+    assert (
+        str(raised.value)
+        == f"wanted at least 1 step for steps; got {steps}; set steps in LinearWarmup, or use Constant() for no schedule"
+    )

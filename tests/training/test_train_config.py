@@ -17,12 +17,18 @@ DEFAULTS = {
     "batch_size": 256,
     "lr": 1e-3,
     "betas": [0.9, 0.95],
+    "eps": 1e-8,
     "weight_decay": 0.1,
     "max_grad_norm": 1.0,
     "schedule": {"name": "LinearWarmup", "steps": 100},
     "seed": 0,
     "precision": "fp32",
+    "accumulate": 1,
     "checkpoint_every": 500,
+    "checkpoint_at": [],
+    "checkpoint_per_decade": 0,
+    "evaluate_every": None,
+    "evaluate_size": 256,
 }
 
 
@@ -46,7 +52,7 @@ def test_a_config_is_json_with_its_numbers_to_read():
 @pytest.mark.parametrize(
     ("schedule", "written"),
     [
-        (Constant(), {"name": "Constant"}),
+        (Constant(), {"name": "Constant", "value": 1.0}),
         (LinearWarmup(7), {"name": "LinearWarmup", "steps": 7}),
         (Decay(0.5), {"name": "Decay", "rate": 0.5}),
         (halve, {"name": "halve"}),
@@ -78,7 +84,13 @@ def test_a_config_does_not_change():
         ("steps", 1.5, "a whole number of at least 1"),
         ("steps", True, "a whole number of at least 1"),
         ("batch_size", -1, "a whole number of at least 1"),
-        ("checkpoint_every", 0, "a whole number of at least 1"),
+        ("checkpoint_every", 0, "a whole number of at least 1, or None"),
+        ("checkpoint_at", (3, -1), "whole numbers of at least 0"),
+        ("checkpoint_per_decade", -1, "a whole number of at least 0"),
+        ("evaluate_every", 0, "a whole number of at least 1, or None"),
+        ("evaluate_size", 0, "a whole number of at least 1"),
+        ("accumulate", 257, "a whole number from 1 to batch_size"),
+        ("eps", 0.0, "a number above 0"),
         ("lr", 0.0, "a number above 0"),
         ("lr", math.nan, "a number above 0"),
         ("lr", "1e-3", "a number above 0"),

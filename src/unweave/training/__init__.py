@@ -2,6 +2,36 @@
 
 from unweave.training.config import TrainConfig
 from unweave.training.loop import Run, TrainingDiverged, train
-from unweave.training.schedules import Constant, LinearWarmup
+from unweave.training.run_file import RunConfig
+from unweave.training.schedules import (
+    Constant,
+    Cosine,
+    InverseSquareRoot,
+    Larger,
+    LinearDecay,
+    LinearWarmup,
+    Product,
+    Ramp,
+    Smaller,
+    Then,
+    WarmupStableDecay,
+)
 
-__all__ = ["Constant", "LinearWarmup", "Run", "TrainConfig", "TrainingDiverged", "train"]
+__all__ = [
+    "Constant",
+    "Cosine",
+    "InverseSquareRoot",
+    "Larger",
+    "LinearDecay",
+    "LinearWarmup",
+    "Product",
+    "Ramp",
+    "Run",
+    "RunConfig",
+    "Smaller",
+    "Then",
+    "TrainConfig",
+    "TrainingDiverged",
+    "WarmupStableDecay",
+    "train",
+]

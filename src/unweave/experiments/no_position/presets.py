@@ -8,20 +8,13 @@ from dataclasses import dataclass
 from unweave.core.errors import InputError
 from unweave.model.config import HookedTransformerConfig
 from unweave.tasks import PreviousToken
-from unweave.training import LinearWarmup, TrainConfig
+from unweave.training import Constant, Larger, LinearWarmup, Ramp, TrainConfig
 
 TASK = PreviousToken(d_vocab=300, n_ctx=50)
 
 
-@dataclass(frozen=True)
-class GrowingWithoutEnd:
-    """`max(step / steps, 1)`: the slip that a reader of the original found, where `min` was meant."""
-
-    steps: int = 100
-
-    def __call__(self, step: int) -> float:
-        """The multiplier: 1 until step `steps`, then growing by 1 every `steps` steps."""
-        return max(step / self.steps, 1.0)
+# `max(step / 100, 1)`: the slip that a reader of the original found, where `min` was meant.
+GROWING_WITHOUT_END = Larger(Ramp(100), Constant())
 
 
 @dataclass(frozen=True)
@@ -58,7 +51,7 @@ PRESETS = {
     # What the original's stored run seems to be: see docs/no-position.md.
     "uncorrected": Preset(
         "uncorrected",
-        TrainConfig(steps=4000, batch_size=256, lr=1e-4, schedule=GrowingWithoutEnd(100)),
+        TrainConfig(steps=4000, batch_size=256, lr=1e-4, schedule=GROWING_WITHOUT_END),
         sequences=1024,
         ablation_sequences=4000,
     ),
