@@ -2,10 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 
 from unweave.model.transformer import HookedTransformer
 from unweave.tasks import IGNORED, Batch, Task
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What is measured on held-out sequences during a run.
+
+    Args:
+        every: steps between measurements.
+        rows: sequences that are run at once.
+    """
+
+    task: Task
+    batch: Batch
+    every: int
+    rows: int
+
+    def of(self, model: HookedTransformer) -> tuple[float, float]:
+        """The model's loss and accuracy there."""
+        return evaluate(model, self.task, self.batch, self.rows)
 
 
 @torch.no_grad()

@@ -61,6 +61,10 @@ class History(list[StepRecord]):
         self.held_out.append(record)
         self._write(HELD_OUT, asdict(record))
 
+    def held_out_after(self, step: int) -> HeldOut | None:
+        """What was measured after exactly so many updates, if anything was just then."""
+        return self.held_out[-1] if self.held_out and self.held_out[-1].step == step else None
+
     def _write(self, name: str, line: dict[str, Any]) -> None:
         if name in self._files:
             self._files[name].write(json.dumps(line, allow_nan=False) + "\n")

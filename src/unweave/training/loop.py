@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import shutil
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,28 +11,23 @@ import torch
 from tqdm import tqdm
 
 from unweave.core.errors import InputError
-from unweave.core.files import require_folder
 from unweave.core.seeds import derive
-from unweave.model.saved import require_own_folder
 from unweave.model.transformer import HookedTransformer
 from unweave.tasks import Task
-from unweave.training.checkpoints import list_checkpoints, write_checkpoint
 from unweave.training.config import TrainConfig
-from unweave.training.evaluation import evaluate
-from unweave.training.history import HELD_OUT, HISTORY, TIMES, HeldOut, History, StepRecord, open_history
+from unweave.training.evaluation import Evaluation
+from unweave.training.history import HeldOut, History, StepRecord, open_history
 from unweave.training.interrupt import deferred_interrupt
 from unweave.training.memory import kept_memory
 from unweave.training.processes import Processes
 from unweave.training.resume import begun_before
-from unweave.training.run_file import RUN, write_run_file
+from unweave.training.run_file import write_run_file
+from unweave.training.saver import Saver, prepare
 from unweave.training.surroundings import Surroundings
 from unweave.training.tracking import Tracker
 from unweave.training.update import TrainingDiverged, update
 
-__all__ = ["ON_DEMAND", "Run", "TrainingDiverged", "train"]
-
-# A file of this name in the run's folder asks for a checkpoint after the step that is being done.
-ON_DEMAND = "checkpoint-now"
+__all__ = ["Run", "TrainingDiverged", "train"]
 
 
 @dataclass(frozen=True)
@@ -84,10 +78,56 @@ def train(
         KeyboardInterrupt: after Ctrl-C, when the step and its checkpoint are complete.
     """
     _require_fit(model, task)
+    folder = None if out is None else Path(out)
     processes = Processes.found()
     processes.require_same(model)
-    surroundings = Surroundings.here(model.W_U.device, processes)
-    optimizer = torch.optim.AdamW(
+    here = Surroundings.here(model.W_U.device, processes)
+    optimizer = _adamw(model, config)
+    before = begun_before(folder, model, task, config) if folder is not None and resume else None
+    done = 0 if before is None else before.step
+    if before is not None:
+        if exact:
+            here.require_same(before.surroundings)
+        before.restore(model, optimizer)
+    # One process writes, and shows that it goes on.
+    mine, trackers = (folder, tuple(trackers)) if processes.writes else (None, ())
+    if mine is not None:
+        prepare(mine, anew=before is None)
+        write_run_file(mine, model, task, config)
+    saver, held_out = Saver(mine, config, here), _held_out(task, config)
+    with (
+        _closing(trackers),
+        open_history(mine, done) as history,
+        deferred_interrupt() as interrupted,
+        kept_memory(),
+        tqdm(total=config.steps, initial=done, desc=label, unit="step", disable=not progress) as bar,
+    ):
+        if done == 0 and saver.due(0):
+            saver.save(model, optimizer, 0)
+        for step in range(done, config.steps):
+            lr = config.lr * float(config.schedule(step))
+            batch = task.batch(config.batch_size, derive(config.seed, "train", step))
+            measured = update(model, optimizer, batch, task, lr, config, processes)
+            history.add(StepRecord(step, measured.loss, measured.accuracy, lr, measured.grad_norm))
+            last, stop = step + 1 == config.steps, processes.any(interrupted())
+            if held_out is not None and (last or (step + 1) % held_out.every == 0):
+                history.add_held_out(HeldOut(step + 1, *held_out.of(model)))
+            for tracker in trackers:
+                tracker.record(history[-1], history.held_out_after(step + 1))
+            written = saver.save(model, optimizer, step + 1) if stop or saver.due(step + 1) else None
+            bar.set_postfix(loss=f"{measured.loss:.4f}", refresh=False)
+            bar.update()
+            if stop and not last:
+                kept = f"; the model so far is in {written}" if written else ""
+                raise KeyboardInterrupt(f"stopped after {step + 1} of {config.steps} steps{kept}")
+        if mine is not None:
+            model.save(mine / "model")
+    processes.wait()
+    return Run(model, history, folder)
+
+
+def _adamw(model: HookedTransformer, config: TrainConfig) -> torch.optim.AdamW:
+    return torch.optim.AdamW(
         model.parameters(),
         lr=config.lr,
         betas=config.betas,
@@ -95,86 +135,21 @@ def train(
         weight_decay=config.weight_decay,
         fused=True,
     )
-    folder, done = None if out is None else Path(out), 0
-    if folder is not None and resume:
-        before = begun_before(folder, model, task, config)
-        if before is not None:
-            if exact:
-                surroundings.require_same(before.surroundings)
-            before.restore(model, optimizer)
-            done = before.step
-    if folder is not None and processes.writes:
-        _prepare(folder, anew=not done)
-        write_run_file(folder, model, task, config)
-    processes.wait()
-    held_out = task.held_out(config.evaluate_size, config.seed) if config.evaluate_every else None
-    wanted = set(config.checkpoint_steps())
-    with (
-        contextlib.ExitStack() as stack,
-        open_history(folder if processes.writes else None, done) as history,
-        deferred_interrupt() as interrupted,
-        kept_memory(),
-        tqdm(
-            total=config.steps,
-            initial=done,
-            desc=label,
-            unit="step",
-            disable=not (progress and processes.writes),
-        ) as bar,
-    ):
-        for tracker in trackers if processes.writes else ():
+
+
+def _held_out(task: Task, config: TrainConfig) -> Evaluation | None:
+    if config.evaluate_every is None:
+        return None
+    batch = task.held_out(config.evaluate_size, config.seed)
+    return Evaluation(task, batch, config.evaluate_every, config.batch_size)
+
+
+@contextmanager
+def _closing(trackers: Sequence[Tracker]) -> Generator[None]:
+    with ExitStack() as stack:
+        for tracker in trackers:
             stack.callback(tracker.close)
-
-        def checkpoint(step: int) -> Path | None:
-            if folder is None or not processes.writes:
-                return None
-            (folder / ON_DEMAND).unlink(missing_ok=True)
-            return write_checkpoint(folder / "checkpoints", model, optimizer, config, step, surroundings)
-
-        if not done and 0 in wanted:
-            checkpoint(0)
-        for step in range(done, config.steps):
-            lr = config.lr * float(config.schedule(step))
-            batch = task.batch(config.batch_size, derive(config.seed, "train", step))
-            measured = update(model, optimizer, batch, task, lr, config, processes)
-            record = StepRecord(step, measured.loss, measured.accuracy, lr, measured.grad_norm)
-            history.add(record)
-            last, stop = step + 1 == config.steps, processes.any(interrupted())
-            if held_out is not None and (last or (step + 1) % (config.evaluate_every or 1) == 0):
-                measured_there = evaluate(model, task, held_out, config.batch_size)
-                history.add_held_out(HeldOut(step + 1, *measured_there))
-            for tracker in trackers if processes.writes else ():
-                tracker.record(record, history.held_out[-1] if history.held_out else None)
-            written = None
-            if stop or step + 1 in wanted or (folder is not None and (folder / ON_DEMAND).exists()):
-                written = checkpoint(step + 1)
-            bar.set_postfix(loss=f"{measured.loss:.4f}", refresh=False)
-            bar.update()
-            if stop and not last:
-                kept = f"; the model so far is in {written}" if written else ""
-                raise KeyboardInterrupt(f"stopped after {step + 1} of {config.steps} steps{kept}")
-        if folder is not None and processes.writes:
-            model.save(folder / "model")
-    processes.wait()
-    return Run(model, history, folder)
-
-
-def _prepare(folder: Path, anew: bool) -> None:
-    """The run's folder, without what an earlier run left there, or this one if it was killed while writing."""
-    require_folder(folder, "the run")
-    model = require_own_folder(folder / "model")
-    checkpoints = folder / "checkpoints"
-    stale = [
-        *folder.glob(".model.*.part"),
-        *checkpoints.glob(".step-*.part"),
-        *checkpoints.glob(".step-*.old"),
-    ]
-    if anew:
-        stale += [*list_checkpoints(checkpoints), *([model] if model.exists() else [])]
-    for path in stale:
-        shutil.rmtree(path)
-    for name in (RUN, HISTORY, TIMES, HELD_OUT) if anew else ():
-        (folder / name).unlink(missing_ok=True)
+        yield
 
 
 def _require_fit(model: HookedTransformer, task: Task) -> None:

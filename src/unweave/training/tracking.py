@@ -19,7 +19,7 @@ class Tracker(Protocol):
     """What `train(trackers=[...])` takes."""
 
     def record(self, record: StepRecord, held_out: HeldOut | None) -> None:
-        """One step's record, and the latest measurement on held-out sequences."""
+        """One step's record, and what was measured on held-out sequences after it, if anything was."""
         ...
 
     def close(self) -> None:
@@ -75,11 +75,11 @@ def tracker(name: str, folder: Path, config: dict[str, Any]) -> Tracker:
 
 
 def numbers(record: StepRecord, held_out: HeldOut | None) -> dict[str, float]:
-    """A step's numbers by name; those on held-out sequences where they were taken after this very step."""
+    """A step's numbers by name, with those on held-out sequences if some were taken after it."""
     values: dict[str, float] = {
         f"train/{name}": value for name, value in asdict(record).items() if name != "step"
     }
-    if held_out is not None and held_out.step == record.step + 1:
+    if held_out is not None:
         values |= {"held_out/loss": held_out.loss, "held_out/accuracy": held_out.accuracy}
     return values
 
