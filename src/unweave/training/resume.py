@@ -11,7 +11,7 @@ from unweave.model.transformer import HookedTransformer
 from unweave.tasks import Task
 from unweave.training.checkpoints import Checkpoint, list_checkpoints
 from unweave.training.config import TrainConfig
-from unweave.training.run_file import RUN, RunConfig
+from unweave.training.run_file import RUN, read_values
 
 # A longer run, more checkpoints, and other measurements: steps that were done stay what they are.
 MAY_CHANGE = {"steps", "checkpoint_every", "checkpoint_at", "checkpoint_per_decade"}
@@ -35,7 +35,7 @@ def begun_before(
     _require_same("training", dict(checkpoint.config), config.to_dict(), MAY_CHANGE)
     _require_same("model", read_config(found[-1]).to_dict(), model.cfg.to_dict(), OF_THE_MACHINE)
     if (folder / RUN).exists():
-        _require_same("task", RunConfig.read(folder).task.to_dict(), task.to_dict(), set())
+        _require_same("task", read_values(folder)["task"], task.to_dict(), set())
     if checkpoint.step > config.steps:
         raise InputError(
             wanted=f"at least {checkpoint.step} steps, which the run has done",

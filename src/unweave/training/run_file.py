@@ -84,22 +84,7 @@ class RunConfig:
         Raises:
             InputError: if it can't be read, or doesn't fit.
         """
-        path = path / RUN if path.is_dir() else path
-        try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise InputError(
-                wanted=f"readable JSON in {path}",
-                got=str(error),
-                remedy="unweave train --example prints a small file",
-            ) from error
-        if not isinstance(values, dict):
-            raise InputError(
-                wanted=f"a table in {path}",
-                got=type(values).__name__,
-                remedy="unweave train --example prints a small file",
-            )
-        return cls.from_dict(cast(dict[str, Any], values))
+        return cls.from_dict(read_values(path))
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values, every field written out."""
@@ -121,3 +106,23 @@ def write_run_file(folder: Path, model: HookedTransformer, task: Task, config: T
         model_config["act_fn"] = getattr(model.cfg.act_fn, "__name__", "a function")
     values = {"task": task.to_dict(), "model": model_config, "training": config.to_dict()}
     write_json_atomic(folder / RUN, values)
+
+
+def read_values(path: Path) -> dict[str, Any]:
+    """The JSON values in this file, or in the `run.json` of this folder.
+
+    Raises:
+        InputError: if they can't be read.
+    """
+    path = path / RUN if path.is_dir() else path
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        values = error
+    if not isinstance(values, dict):
+        raise InputError(
+            wanted=f"a table of JSON values in {path}",
+            got=str(values) if isinstance(values, Exception) else type(values).__name__,
+            remedy="unweave train --example prints a small file",
+        )
+    return cast(dict[str, Any], values)
