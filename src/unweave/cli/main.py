@@ -18,12 +18,16 @@ from unweave.cli.claims import claims
 from unweave.cli.inspect import inspect
 from unweave.cli.models import models
 from unweave.cli.run import run
+from unweave.cli.train import train
+from unweave.cli.watch import watch
 from unweave.core.errors import InputError
 
 # Each command imports its room when it runs: help and misspelt commands are answered at once.
 COMMANDS: dict[str, Callable[..., None]] = {
     "run": run,
     "claims": claims,
+    "train": train,
+    "watch": watch,
     "models": models,
     "inspect": inspect,
     "check": check,

@@ -1,0 +1,104 @@
+"""`unweave train`: train the model that a file describes."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from unweave.cli.run import Interrupted
+
+
+def train(
+    config: Annotated[
+        Path | None,
+        typer.Argument(metavar="CONFIG.json", help="Model, task and training: see --example."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="The run's folder.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last checkpoint in it, or begin.")
+    ] = False,
+    inexact: Annotated[
+        bool,
+        typer.Option(
+            "--inexact", help="Resume also with other threads, versions or devices: roundings differ."
+        ),
+    ] = False,
+    track: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="tensorboard, wandb or trackio get the numbers too."),
+    ] = None,
+    example: Annotated[bool, typer.Option("--example", help="Print a small CONFIG.json, and stop.")] = False,
+) -> None:
+    """Train a model; resume is exact. Started by torchrun, processes share every batch."""
+    from unweave.core.errors import InputError
+    from unweave.training.run_file import EXAMPLE, RunConfig
+
+    if example:
+        typer.echo(json.dumps(EXAMPLE, indent=1))
+        return
+    if config is None or out is None:
+        raise InputError(
+            wanted="a CONFIG.json and --out DIR",
+            got="no config" if config is None else "no --out",
+            remedy="unweave train --example prints a config",
+        )
+    run = RunConfig.read(config)
+    _require_free(out, resume)
+    from unweave.training import train as begin
+    from unweave.training.tracking import tracker
+
+    trackers = [tracker(name, out, run.to_dict()) for name in track or []]
+    try:
+        with _processes() as first:
+            outcome = begin(
+                run.build(),
+                run.task,
+                run.training,
+                out,
+                progress=first and sys.stderr.isatty(),
+                resume=resume,
+                exact=not inexact,
+                trackers=trackers,
+            )
+    except KeyboardInterrupt as stop:
+        raise Interrupted(str(stop) or "interrupted") from None
+    if first:
+        last = outcome.history[-1]
+        typer.echo(f"loss {last.loss:.4g} nats after {last.step + 1} steps; model: {out / 'model'}")
+
+
+def _require_free(out: Path, resume: bool) -> None:
+    from unweave.core.errors import InputError
+    from unweave.training.run_file import RUN
+
+    if not resume and (out / RUN).exists():
+        raise InputError(
+            wanted="a new folder for --out",
+            got=f"{out}, which holds a run",
+            remedy="add --resume to go on with it, or name another folder",
+        )
+
+
+def _processes() -> Any:
+    """Join those that torchrun began, if it did; whether this is the first of them."""
+    from contextlib import contextmanager
+
+    @contextmanager
+    def joined() -> Any:
+        if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+            yield True
+            return
+        import torch
+
+        torch.distributed.init_process_group("gloo")
+        try:
+            yield torch.distributed.get_rank() == 0
+        finally:
+            torch.distributed.destroy_process_group()
+
+    return joined()

@@ -1,0 +1,133 @@
+"""`unweave train` and `unweave watch`."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from unweave.cli.main import main
+from unweave.cli.watch import chart
+from unweave.model.saved import load
+from unweave.training.progress import Progress
+from unweave.training.run_file import EXAMPLE, RunConfig
+
+
+def small(**training: Any) -> dict[str, Any]:
+    return {
+        "task": {"name": "k-back", "k": 1, "d_vocab": 6, "n_ctx": 5},
+        "model": {"n_layers": 1, "d_model": 8, "d_head": 8, "act_fn": "relu", "seed": 0},
+        "training": {"steps": 6, "batch_size": 4, "checkpoint_every": 2, "evaluate_every": 3, **training},
+    }
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(small()))
+    return path
+
+
+def test_the_example_is_a_whole_config(capsys: pytest.CaptureFixture[str]):
+    assert main(["train", "--example"]) == 0
+    assert json.loads(capsys.readouterr().out) == EXAMPLE
+    run = RunConfig.from_dict(EXAMPLE)
+    assert run.build().cfg.d_vocab == run.task.d_vocab
+    assert RunConfig.from_dict(json.loads(json.dumps(run.to_dict()))) == run
+
+
+def test_it_trains_refuses_to_write_over_a_run_and_resumes(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    out = tmp_path / "run"
+    assert main(["train", str(config), "--out", str(out)]) == 0
+    assert capsys.readouterr().out.endswith(f"nats after 6 steps; model: {out / 'model'}\n")
+    assert load(out / "model").cfg.n_ctx == 5
+    before = (out / "history.jsonl").read_bytes()
+    assert main(["train", str(config), "--out", str(out)]) == 2
+    assert "which holds a run; add --resume to go on with it" in capsys.readouterr().err
+    assert (out / "history.jsonl").read_bytes() == before
+    shutil.rmtree(out / "checkpoints" / "step-00000006")
+    weights = (out / "model" / "model.safetensors").read_bytes()
+    assert main(["train", str(config), "--out", str(out), "--resume"]) == 0
+    assert (out / "history.jsonl").read_bytes() == before
+    assert (out / "model" / "model.safetensors").read_bytes() == weights
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ([], "wanted a table of JSON values in "),
+        ({**small(), "modle": {}}, "wanted a table with task, model, training; got 'modle'; nearest: model"),
+        ({k: v for k, v in small().items() if k != "task"}, "wanted a table for 'task'; got None"),
+        ({**small(), "task": {"name": "sorting"}}, "wanted the name of a task"),
+        (small(learning_rate=1), "wanted a field of TrainConfig; got 'learning_rate'; nearest: "),
+        (small(schedule={"name": "Warmup"}), "wanted a schedule with a name"),
+        (small(schedule={"name": "Cosine", "step": 3}), "wanted a field of Cosine: steps, final; got 'step'; nearest: steps"),
+        ({**small(), "model": {**small()["model"], "d_vocab": 9}}, "wanted a model with d_vocab = d_vocab_out = 6"),
+    ],
+)  # fmt: skip
+def test_a_config_that_is_none_is_refused(
+    values: Any, sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    assert main(["train", str(tmp_path / "config.json"), "--out", str(tmp_path / "run")]) == 2
+    assert capsys.readouterr().err.startswith(f"error: {sentence}")
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_cannot_be_written_is_a_clear_error(config: Path, capsys: pytest.CaptureFixture[str]):
+    # A place where nobody can make a folder, root neither.
+    assert main(["train", str(config), "--out", "/proc/no-run"]) in (1, 2)
+    assert capsys.readouterr().err.startswith("error: ")
+    assert main(["train", str(config)]) == 2
+    assert "wanted a CONFIG.json and --out DIR; got no --out" in capsys.readouterr().err
+
+
+def test_trackers_get_the_numbers_and_unknown_ones_are_refused(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert main(["train", str(config), "--out", str(tmp_path / "run"), "--track", "mlflow"]) == 2
+    assert "wanted tensorboard, wandb or trackio; got 'mlflow'" in capsys.readouterr().err
+
+
+def test_watch_tells_how_far_a_run_is(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    out = tmp_path / "run"
+    assert main(["train", str(config), "--out", str(out)]) == 0
+    capsys.readouterr()
+    assert main(["watch", str(out)]) == 0
+    shown = capsys.readouterr().out
+    for text in ("6 of 6, finished", "held out", "spikes", "loss in nats, logarithmic; steps 0 to 5"):
+        assert text in shown
+    assert main(["watch", str(tmp_path)]) == 2
+    assert "without a run.json; name one that unweave train --out wrote" in capsys.readouterr().err
+
+
+def test_time_left_comes_from_the_pace_of_the_last_steps_and_silence_is_said(config: Path, tmp_path: Path):
+    out = tmp_path / "run"
+    main(["train", str(config), "--out", str(out)])
+    lines = (out / "history.jsonl").read_text().splitlines(keepends=True)[:4]
+    (out / "history.jsonl").write_text("".join(lines))
+    # A gap, where it was resumed, does not count.
+    times = [100.0, 102.0, 500.0, 502.0]
+    (out / "times.jsonl").write_text(
+        "".join(json.dumps({"step": n, "at": t}) + "\n" for n, t in enumerate(times))
+    )
+    seen = Progress.read(out, now=503.0)
+    assert (seen.pace, seen.left, seen.silent) == (2.0, 4.0, 1.0)
+    assert not seen.done and not seen.stopped
+    assert Progress.read(out, now=600.0).stopped
+
+
+def test_a_spike_of_one_step_shows_in_the_chart_of_many():
+    losses = [1.0] * 1000
+    losses[437] = math.e**4
+    rows = [row.plain[9:] for row in chart(losses, 50)]
+    assert rows[0].strip() == "█"
+    assert rows[0].index("█") == 437 // 20
+    # All others stand at the bottom alone.
+    assert rows[7].count("▁") == 49
