@@ -21,7 +21,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from unweave import analysis, charts, engine, experiments, patching, planted, store, tasks, training
+    from unweave import (
+        analysis,
+        charts,
+        engine,
+        experiments,
+        features,
+        patching,
+        planted,
+        store,
+        tasks,
+        training,
+    )
     from unweave.core.factored_matrix import FactoredMatrix
     from unweave.core.hook_point import HookPoint
     from unweave.core.hooked_module import HookedRootModule
@@ -62,6 +73,7 @@ __all__ = [
     "charts",
     "engine",
     "experiments",
+    "features",
     "intervene",
     "load",
     "patching",
@@ -95,6 +107,7 @@ _HOMES = {
     "charts": "unweave.charts",
     "engine": "unweave.engine",
     "experiments": "unweave.experiments",
+    "features": "unweave.features",
     "intervene": "unweave.engine.intervene:intervene",
     "load": "unweave.model.saved:load",
     "patching": "unweave.patching",

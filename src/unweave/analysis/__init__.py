@@ -1,6 +1,6 @@
 """Techniques: one a file. Each takes a model and tokens, never a path."""
 
-from unweave.analysis import patching, store
+from unweave.analysis import features, patching, store
 from unweave.analysis.checks import check
 from unweave.analysis.component_ablation import ablate_components
 from unweave.analysis.direct_logits import direct_logit_attribution
@@ -14,6 +14,7 @@ __all__ = [
     "attribution_patching",
     "check",
     "direct_logit_attribution",
+    "features",
     "lens_logits",
     "logit_lens",
     "nodes",

@@ -21,6 +21,8 @@ SPLIT = ("attn_in", "q_input", "k_input", "v_input")
 MLP_IN = ("mlp_in",)
 TOP = ("embed", "pos_embed", "token_type_embed")
 UNEMBED = ("in", "out")
+# Of a dictionary that is spliced in at a site: `{site}.hook_sae_acts_post`, as in SAELens.
+SAE = ("sae_acts_post", "sae_recons", "sae_error", "sae_output")
 BLOCK_NORMS = ("ln1", "ln2", "ln1_post", "ln2_post")
 
 # Computed only when someone names them: they cost much more than the run itself, or repeat it.
@@ -80,6 +82,11 @@ def is_on_demand(name: str) -> bool:
 def norm_site(norm: str, site: str, layer: int | None = None) -> str:
     """`norm_site("ln1", "scale", 0)` is `"blocks.0.ln1.hook_scale"`; `ln_final` has no layer."""
     return f"{norm}.hook_{site}" if layer is None else f"blocks.{layer}.{norm}.hook_{site}"
+
+
+def sae_site(hook: str, site: str) -> str:
+    """`sae_site("blocks.0.hook_resid_pre", "sae_error")` is `"blocks.0.hook_resid_pre.hook_sae_error"`."""
+    return f"{hook}.hook_{site}"
 
 
 def get_act_name(name: str, layer: int | None = None, layer_type: str | None = None) -> str:
