@@ -15,7 +15,8 @@ pip="$folder/bin/python -m pip --disable-pip-version-check"
 # torch first, so that the rest settles for this one.
 $pip install --quiet "$torch"
 $pip install --quiet --no-deps "sae-lens==$version"
-# What sae-lens itself declares, but for transformer-lens and its optional parts.
+# What sae-lens itself declares, but for transformer-lens and its optional parts; and wandb, which it imports and
+# leaves to transformer-lens to bring.
 "$folder/bin/python" - > "$folder/wanted.txt" <<'PYTHON'
 from importlib.metadata import requires
 
@@ -23,7 +24,7 @@ for line in requires("sae-lens"):
     if "extra ==" not in line and not line.startswith("transformer-lens"):
         print(line)
 PYTHON
-$pip install --quiet "$torch" --requirement "$folder/wanted.txt" pytest "$root[hf]"
+$pip install --quiet "$torch" --requirement "$folder/wanted.txt" wandb pytest "$root[hf]"
 # This checkout's Unweave, and not the copy: with it gone its dependencies stay.
 $pip uninstall --quiet --yes unweave
 echo "export UNWEAVE_SAELENS_PYTHON=$folder/bin/python"

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from tqdm.auto import tqdm
 
-from unweave.compat.transformer_lens.utilities.hf_utils import load_dataset
+from unweave.compat.packages import load_dataset
 from unweave.core.errors import InputError, nearest
 
 MMLU_ANSWER_LETTERS = ["A", "B", "C", "D"]

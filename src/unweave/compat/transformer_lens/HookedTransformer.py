@@ -2,6 +2,18 @@
 
 from __future__ import annotations
 
-from unweave.model.transformer import HookedTransformer
+from jaxtyping import Float
+from torch import Tensor
 
-__all__ = ["HookedTransformer"]
+from unweave.compat.loads import LoadsWeights
+from unweave.core.hooked_module import HookedRootModule
+from unweave.model.loss import Loss, Output
+
+__all__ = ["HookedRootModule", "HookedTransformer", "Loss", "LossPerToken", "Output", "SingleLoss"]
+
+SingleLoss = Float[Tensor, ""]
+LossPerToken = Float[Tensor, "batch predicted"]
+
+
+class HookedTransformer(LoadsWeights):
+    """`unweave.HookedTransformer`, with 3.9's defaults where they differ."""

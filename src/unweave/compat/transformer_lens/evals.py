@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 
 from unweave.compat.ioi import IOIDataset, ioi_eval
 from unweave.compat.mmlu import MMLU_ANSWER_LETTERS, MMLU_SUBJECTS, make_mmlu_data_loader, mmlu_eval
-from unweave.compat.transformer_lens.utilities.hf_utils import load_dataset
+from unweave.compat.packages import load_dataset
 from unweave.compat.transformer_lens.utilities.lm_utils import lm_cross_entropy_loss
 from unweave.compat.transformer_lens.utilities.tokenize_utils import tokenize_and_concatenate
 from unweave.core.errors import InputError

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,8 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from unweave.compat.transformer_lens.utilities.devices import get_device
+from unweave.compat.devices import get_device
+from unweave.compat.packages import package
 from unweave.core.errors import InputError
 
 
@@ -126,11 +126,6 @@ def _optimizer(model: Any, config: HookedTransformerTrainConfig) -> Optimizer:
 def _logger(config: HookedTransformerTrainConfig) -> Any:
     if not config.wandb:
         return lambda record: None
-    try:
-        wandb = import_module("wandb")
-    except ImportError as error:
-        raise InputError(
-            wanted="the package wandb, for wandb=True", got="it isn't installed", remedy="pip install wandb"
-        ) from error
+    wandb = package("wandb", "for wandb=True")
     wandb.init(project=config.wandb_project_name or "easy-transformer", config=vars(config))
     return wandb.log

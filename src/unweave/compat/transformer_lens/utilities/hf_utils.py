@@ -7,12 +7,12 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from unweave.compat.packages import load_dataset, package
 from unweave.core.errors import InputError, nearest
 from unweave.core.log import log
 
@@ -68,7 +68,7 @@ def download_file_from_hf(
     Raises:
         InputError: if huggingface_hub isn't installed.
     """
-    download = _library("huggingface_hub", "to download files").hf_hub_download
+    download = package("huggingface_hub", "to download files").hf_hub_download
     where = {"repo_id": repo_name, "filename": file_name, "subfolder": subfolder, "cache_dir": cache_dir}
     path = Path(download(**where, **select_compatible_kwargs(kwargs, download)))
     if path.suffix == ".pth" or force_is_torch:
@@ -81,7 +81,7 @@ def download_file_from_hf(
 
 def clear_huggingface_cache() -> None:
     """Delete the hub's cache, with every model and dataset in it."""
-    folder = Path(_library("huggingface_hub.constants", "to know where the cache is").HF_HUB_CACHE)
+    folder = Path(package("huggingface_hub.constants", "to know where the cache is").HF_HUB_CACHE)
     print(f"Deleting {folder} and all that is in it.")  # noqa: T201 - 3.9 says so too
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -110,24 +110,3 @@ def get_dataset(dataset_name: str, **kwargs: Any) -> Any:
             remedy=f"nearest: {nearest(dataset_name, DATASETS)}; others load with datasets.load_dataset(NAME)",
         )
     return load_dataset(DATASETS[dataset_name], split="train", **kwargs)
-
-
-def load_dataset(*args: Any, **kwargs: Any) -> Any:
-    """`datasets.load_dataset`.
-
-    Raises:
-        InputError: if `datasets` isn't installed.
-    """
-    return _library("datasets", "to load a dataset of the hub").load_dataset(*args, **kwargs)
-
-
-def _library(name: str, what_for: str) -> Any:
-    package = name.partition(".")[0]
-    try:
-        return import_module(name)
-    except ImportError as error:
-        raise InputError(
-            wanted=f"the package {package}, {what_for}",
-            got="it isn't installed",
-            remedy=f"pip install {package}",
-        ) from error
