@@ -1,6 +1,6 @@
 """Techniques: one a file. Each takes a model and tokens, never a path."""
 
-from unweave.analysis import features, patching, store
+from unweave.analysis import features, patching, paths, store
 from unweave.analysis.checks import check
 from unweave.analysis.component_ablation import ablate_components
 from unweave.analysis.direct_logits import direct_logit_attribution
@@ -8,6 +8,7 @@ from unweave.analysis.gradients import attribution_patching
 from unweave.analysis.lens import lens_logits, logit_lens
 from unweave.analysis.nodes import nodes
 from unweave.analysis.noising import noising_and_denoising
+from unweave.analysis.paths import path_patching
 
 __all__ = [
     "ablate_components",
@@ -20,5 +21,7 @@ __all__ = [
     "nodes",
     "noising_and_denoising",
     "patching",
+    "path_patching",
+    "paths",
     "store",
 ]
