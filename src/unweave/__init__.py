@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from unweave import (
         analysis,
         charts,
+        edges,
         engine,
         experiments,
         features,
@@ -72,6 +73,7 @@ __all__ = [
     "__version__",
     "analysis",
     "charts",
+    "edges",
     "engine",
     "experiments",
     "features",
@@ -107,6 +109,7 @@ _HOMES = {
     "Site": "unweave.engine.site:Site",
     "analysis": "unweave.analysis",
     "charts": "unweave.charts",
+    "edges": "unweave.edges",
     "engine": "unweave.engine",
     "experiments": "unweave.experiments",
     "features": "unweave.features",

@@ -1,6 +1,6 @@
 """Techniques: one a file. Each takes a model and tokens, never a path."""
 
-from unweave.analysis import features, patching, paths, store
+from unweave.analysis import edges, features, patching, paths, store
 from unweave.analysis.checks import check
 from unweave.analysis.component_ablation import ablate_components
 from unweave.analysis.direct_logits import direct_logit_attribution
@@ -15,6 +15,7 @@ __all__ = [
     "attribution_patching",
     "check",
     "direct_logit_attribution",
+    "edges",
     "features",
     "lens_logits",
     "logit_lens",

@@ -1,0 +1,5 @@
+"""Edges: how much each matters, exactly or by gradients, and runs in which any set of them is cut."""
+
+from unweave.analysis.edges.patching import patch, patch_sets, possible, run
+
+__all__ = ["patch", "patch_sets", "possible", "run"]
