@@ -117,6 +117,13 @@ def test_it_draws_itself_in_one_to_three_dimensions():
         cube.sel(site="a", layer=0, pos=1).plot()
 
 
+def test_without_a_clean_run_it_shows_values():
+    bare = Result(torch.tensor([1.0, 3.0]), ("layer",), {"layer": (0, 1)}, provenance={"metric": "accuracy"})
+    assert list(bare.plot().data[0].x) == [1.0, 3.0]
+    pytest.importorskip("pandas")
+    assert list(bare.to_frame().columns) == ["layer", "value"]
+
+
 def test_values_must_fit_their_labels():
     with pytest.raises(InputError, match=r"wanted values of the shape of their labels, \(2, 3\)"):
         result(values=torch.zeros(3, 2), per_sample=None)

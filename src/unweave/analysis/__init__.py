@@ -4,19 +4,26 @@ from unweave.analysis import edges, features, patching, paths, store
 from unweave.analysis.checks import check
 from unweave.analysis.component_ablation import ablate_components
 from unweave.analysis.direct_logits import direct_logit_attribution
+from unweave.analysis.erasure import Eraser, Erasure, erase, leace
 from unweave.analysis.gradients import attribution_patching
 from unweave.analysis.lens import lens_logits, logit_lens
 from unweave.analysis.nodes import nodes
 from unweave.analysis.noising import noising_and_denoising
 from unweave.analysis.paths import path_patching
+from unweave.analysis.probing import probe
+from unweave.analysis.sparse_probes import sparse_probe
 
 __all__ = [
+    "Eraser",
+    "Erasure",
     "ablate_components",
     "attribution_patching",
     "check",
     "direct_logit_attribution",
     "edges",
+    "erase",
     "features",
+    "leace",
     "lens_logits",
     "logit_lens",
     "nodes",
@@ -24,5 +31,7 @@ __all__ = [
     "patching",
     "path_patching",
     "paths",
+    "probe",
+    "sparse_probe",
     "store",
 ]

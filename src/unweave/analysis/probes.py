@@ -1,41 +1,30 @@
-"""Linear probes by ridge regression, judged on sequences that they were not fitted on."""
+"""Linear probes, judged on sequences that they were not fitted on. `unweave.probes` is this module.
+
+`probe` and `sparse_probe` take a model and a site, and compare a probe with what it must be compared
+with. The other functions take activations as they are.
+"""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from unweave.analysis.linear import LinearProbe, fit_logistic, fit_ridge
 from unweave.analysis.positions import r_squared
+from unweave.analysis.probing import probe
+from unweave.analysis.sparse_probes import sparse_probe
 from unweave.core.errors import InputError
 
-
-@dataclass(frozen=True)
-class LinearProbe:
-    """`x @ weight + bias`, in float64."""
-
-    weight: Float[Tensor, "d k"]
-    bias: Float[Tensor, " k"]
-
-    def __call__(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n k"]:
-        """What the probe reads off `x`."""
-        return x.double() @ self.weight + self.bias
-
-
-def fit_ridge(x: Float[Tensor, "n d"], y: Float[Tensor, "n k"], penalty: float = 1e-4) -> LinearProbe:
-    """Least squares with an L2 penalty, relative to the mean variance of the inputs; the bias is free.
-
-    Minimises `|y - x @ weight - bias|² + penalty * n * v * |weight|²`, where `v` is the variance of
-    an input, averaged over the `d` of them.
-    """
-    x, y = x.double(), y.double()
-    mean_x, mean_y = x.mean(0), y.mean(0)
-    gram = (x - mean_x).T @ (x - mean_x)
-    gram.diagonal().add_(penalty * gram.diagonal().mean().clamp_min(1e-12))
-    weight = torch.linalg.solve(gram, (x - mean_x).T @ (y - mean_y))
-    return LinearProbe(weight, mean_y - mean_x @ weight)
+__all__ = [
+    "LinearProbe",
+    "fit_logistic",
+    "fit_ridge",
+    "probe",
+    "probe_r2",
+    "probe_token",
+    "sparse_probe",
+]
 
 
 def probe_r2(x: Float[Tensor, "batch pos d"], y: Float[Tensor, " pos"]) -> float:
@@ -49,8 +38,8 @@ def probe_r2(x: Float[Tensor, "batch pos d"], y: Float[Tensor, " pos"]) -> float
     """
     half = _half(x)
     target = y.to(x.device, torch.float64).expand(len(x), -1)
-    probe = fit_ridge(x[:half].flatten(0, 1), target[:half].flatten()[:, None])
-    return r_squared(target[half:].flatten(), probe(x[half:].flatten(0, 1)).squeeze(-1))
+    reader = fit_ridge(x[:half].flatten(0, 1), target[:half].flatten()[:, None])
+    return r_squared(target[half:].flatten(), reader(x[half:].flatten(0, 1)).squeeze(-1))
 
 
 def probe_token(x: Float[Tensor, "batch pos d"], tokens: Int[Tensor, "batch pos"], d_vocab: int) -> float:
@@ -64,8 +53,8 @@ def probe_token(x: Float[Tensor, "batch pos d"], tokens: Int[Tensor, "batch pos"
     """
     half = _half(x)
     wanted = torch.nn.functional.one_hot(tokens[:half].flatten(), d_vocab)
-    probe = fit_ridge(x[:half].flatten(0, 1), wanted.double())
-    named = probe(x[half:].flatten(0, 1)).argmax(-1)
+    reader = fit_ridge(x[:half].flatten(0, 1), wanted.double())
+    named = reader(x[half:].flatten(0, 1)).argmax(-1)
     return (named == tokens[half:].flatten()).double().mean().item()
 
 

@@ -20,16 +20,18 @@ AXES = {"pos": "position"}
 
 
 def plot_result(
-    result: Result, *, show: Literal["values", "effect"] = "effect", title: str | None = None
+    result: Result, *, show: Literal["values", "effect"] | None = None, title: str | None = None
 ) -> go.Figure:
     """Bars with their 95% intervals for one dimension, a heatmap for two, one a panel for three.
 
     Args:
-        show: the values, or their signed change from the clean run.
+        show: the values, or their signed change from the clean run; None is the change where there is
+            a clean run to compare with.
 
     Raises:
         InputError: for another number of dimensions.
     """
+    show = show or ("effect" if "clean" in result.baselines else "values")
     require(
         show in ("values", "effect"),
         wanted="show='values' or show='effect'",

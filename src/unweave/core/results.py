@@ -185,7 +185,8 @@ class Result:
     def to_frame(self, per_sample: bool = False) -> Any:
         """A pandas DataFrame: a row a cell (and sample), a column a dimension, then "value" and "effect".
 
-        Where values are by sample, "low" and "high" are the ends of the value's interval.
+        "effect" is there where there is a clean run to compare with. Where values are by sample, "low"
+        and "high" are the ends of the value's interval.
 
         Raises:
             InputError: if pandas isn't installed.
@@ -263,9 +264,7 @@ class Result:
         )
 
     def _columns(self, per_sample: bool) -> dict[str, list[Any]]:
-        values, effect = (
-            (self._samples(), self.effect_per_sample) if per_sample else (self.values, self.effect)
-        )
+        values = self._samples() if per_sample else self.values
         n_each = values.numel() // self.values.numel()
         columns: dict[str, list[Any]] = {dim: [] for dim in self.dims}
         for number in range(self.values.numel()):
@@ -273,7 +272,10 @@ class Result:
                 columns[dim] += [label] * n_each
         if per_sample:
             columns["sample"] = list(range(n_each)) * self.values.numel()
-        columns["value"], columns["effect"] = values.flatten().tolist(), effect.flatten().tolist()
+        columns["value"] = values.flatten().tolist()
+        if "clean" in self.baselines:
+            effect = self.effect_per_sample if per_sample else self.effect
+            columns["effect"] = effect.flatten().tolist()
         if not per_sample and self.per_sample is not None:
             low, high = self.interval
             columns["low"], columns["high"] = low.flatten().tolist(), high.flatten().tolist()
