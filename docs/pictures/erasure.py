@@ -38,7 +38,10 @@ for way in ways.values():
     read.append((probe(way(test)).argmax(-1) == of_test).double().mean().item())
     changed.append(((way(fit) - fit).pow(2).sum(1).mean() / (fit - fit.mean(0)).pow(2).sum(1).mean()).item())
 figure = make_subplots(
-    1, 2, subplot_titles=("A new probe, held-out sequences", "Mean squared change"), shared_yaxes=True
+    1,
+    2,
+    subplot_titles=("A new probe, held-out sequences (dashed: majority)", "Mean squared change"),
+    shared_yaxes=True,
 )
 for column, (values, colour) in enumerate(((read, 0), (changed, 1)), 1):
     figure.add_bar(
@@ -57,8 +60,6 @@ figure.add_vline(
     line_color="#555",
     row=1,
     col=1,
-    annotation_text="majority",
-    annotation_position="top",
 )
 figure.update_yaxes(autorange="reversed")
 figure.update_xaxes(title="share of right answers", range=[0, 1.15], row=1, col=1)
