@@ -6,6 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unweave.compat.loads import LoadsWeights
+from unweave.compat.spliced import TakesModules
 from unweave.core.hooked_module import HookedRootModule
 from unweave.model.loss import Loss, Output
 
@@ -15,5 +16,5 @@ SingleLoss = Float[Tensor, ""]
 LossPerToken = Float[Tensor, "batch predicted"]
 
 
-class HookedTransformer(LoadsWeights):
+class HookedTransformer(LoadsWeights, TakesModules):
     """`unweave.HookedTransformer`, with 3.9's defaults where they differ."""
