@@ -63,7 +63,7 @@ def approximated(study: Study, method: str, steps: int, recheck: int, seed: int)
     cells = _cells(study, mean, recheck, seed)
     # Wholes of one cell are checked as cells.
     totals = _wholes(study, [w for w in wholes if len(w[1]) > 1], mean)
-    warnings = (*_about_nothing(mean), *_about_cells(cells), *_about_wholes(totals, method))
+    warnings = (*about_nothing(mean), *about_cells(cells), *about_wholes(totals, method))
     for text in warnings:
         log.warning("%s sweep: %s", method, text)
     return Found(values, (*cells, *totals), warnings)
@@ -106,13 +106,15 @@ def _wholes(study: Study, wholes: Sequence[tuple[Patch, tuple[int, ...]]], mean:
     return found
 
 
-def _about_nothing(mean: Float[Tensor, " patch"]) -> list[str]:
+def about_nothing(mean: Float[Tensor, " patch"]) -> list[str]:
+    """A warning if no estimate is anything but 0."""
     if bool(mean.any()):
         return []
     return ["all estimates are 0: either nothing depends on these sites, or gradients vanish on the way"]
 
 
-def _about_cells(cells: Sequence[Recheck]) -> list[str]:
+def about_cells(cells: Sequence[Recheck]) -> list[str]:
+    """A warning if one of the cells that were checked is far off."""
     worst = max(cells, key=lambda check: abs(check.approximate - check.exact))
     size = max(abs(check.exact) for check in cells)
     size = max(size, max(abs(check.approximate) for check in cells))
@@ -125,7 +127,8 @@ def _about_cells(cells: Sequence[Recheck]) -> list[str]:
     ]
 
 
-def _about_wholes(wholes: Sequence[Recheck], method: str) -> list[str]:
+def about_wholes(wholes: Sequence[Recheck], method: str) -> list[str]:
+    """Where estimates of parts don't sum to the effect of the whole: by an integral they must, else roughly."""
     texts: list[str] = []
     size = max((abs(check.exact) for check in wholes), default=0.0)
     for check in wholes:

@@ -83,7 +83,7 @@ def patch(
             edges or inputs that don't fit.
     """
     operation, inputs = as_operation(ablation), as_inputs(tokens, attention_mask=attention_mask)
-    with _prepared(model, progress) as bar:
+    with prepared(model, progress) as bar:
         work = Rewired.begun(model, inputs, operation, metric, memory, allow_equal)
         work.progress = bar.update
         shape = work.shape
@@ -136,7 +136,7 @@ def patch_sets(
         InputError: as `patch`.
     """
     operation, inputs = as_operation(ablation), as_inputs(tokens, attention_mask=attention_mask)
-    with _prepared(model, progress) as bar:
+    with prepared(model, progress) as bar:
         work = Rewired.begun(model, inputs, operation, metric, memory, allow_equal)
         work.progress = bar.update
         every = list(range(len(work.shape.edges)))
@@ -164,13 +164,13 @@ def run(
 ) -> Float[Tensor, "sample pos d_vocab_out"]:
     """The logits of one forward in which all of these edges are cut; see `patch_sets`."""
     operation, inputs = as_operation(ablation), as_inputs(tokens, attention_mask=attention_mask)
-    with _prepared(model, False):
+    with prepared(model, False):
         work = Rewired.begun(model, inputs, operation, _nothing, MEMORY, allow_equal)
         return work.logits(work.cut([work.shape.numbers(edges)]))[0]
 
 
 @contextmanager
-def _prepared(model: HookedTransformer, progress: bool) -> Generator[Any]:
+def prepared(model: HookedTransformer, progress: bool) -> Generator[Any]:
     """The model as rewired runs need it, and a bar of progress."""
     with (
         undisturbed(require_model(model)),

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from unweave.analysis.edges.senders import Sent, as_sent, replacing, shape_of, stacked, writing
@@ -223,7 +223,7 @@ class Rewired:
         )
 
 
-def into(reading: Reading, cut: Cut) -> Bool[Tensor, "set receiver sender"]:
+def into(reading: Reading, cut: Shaped[Tensor, "set edge"]) -> Shaped[Tensor, "set receiver sender"]:
     """Which of the edges into these receivers each set has."""
     stride = cut.stride()
     return cut.as_strided(
