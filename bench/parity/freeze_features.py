@@ -2,7 +2,7 @@
 
 `python -m bench.parity.freeze_features`, from the repository's root.
 
-Its own environment is named by UNWEAVE_SAELENS_PYTHON: `pip install sae-lens==6.54.12 transformer-lens==3.9.0`.
+Its own environment is named by UNWEAVE_SAELENS_OWN_PYTHON: `pip install sae-lens==6.54.12 transformer-lens==3.9.0`.
 Each folder of tests/analysis/features/saelens/ is one as SAELens wrote it, with what it computes of some inputs.
 """
 
@@ -21,7 +21,7 @@ from unweave import features
 
 FOLDER = ROOT / "tests" / "analysis" / "features" / "saelens"
 WORKER = ROOT / "bench" / "parity" / "saelens_worker.py"
-VARIABLE = "UNWEAVE_SAELENS_PYTHON"
+VARIABLE = "UNWEAVE_SAELENS_OWN_PYTHON"
 
 
 def main() -> int:

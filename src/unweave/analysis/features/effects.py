@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from unweave.analysis.features.dictionary import Dictionary
-from unweave.analysis.features.splice import Spliced, splice
+from unweave.analysis.features.splicing import Spliced, splice
 from unweave.core.errors import InputError
 from unweave.core.results import Recheck, Result
 from unweave.engine.inputs import Inputs, as_inputs
