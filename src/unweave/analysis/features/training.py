@@ -161,8 +161,8 @@ def _warnings(last: list[float], d_sae: int) -> tuple[str, ...]:
     texts: list[str] = []
     if values["dead"] > 0.1 * d_sae:
         texts.append(f"{values['dead']:.0f} of {d_sae} features are dead: take fewer, or a smaller l1")
-    if values["l0"] < 1e-3:
-        texts.append("no feature is active: take a smaller l1")
+    if values["l0"] < 0.5:
+        texts.append(f"only {values['l0']:.2g} features are active at once: take a smaller l1")
     if values["l0"] > 0.5 * d_sae:
         texts.append(f"{values['l0']:.0f} of {d_sae} features are active at once: take a larger l1")
     return tuple(texts)
