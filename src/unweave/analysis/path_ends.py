@@ -138,12 +138,12 @@ def require_no_chain(model: HookedTransformer, senders: Sequence[str], receivers
     What it then tells is neither what it has in this run nor what it has in the source's.
     """
     for receiver in receivers:
-        if not any(_before(model, sender, receiver.node) for sender in senders):
+        if not any(before(model, sender, receiver.node) for sender in senders):
             continue
         for sender in senders:
             node = _node(sender)
-            hears = node == receiver.node or _before(model, str(receiver.node), node)
-            if hears and any(_before(model, sender, other.node) for other in receivers):
+            hears = node == receiver.node or before(model, str(receiver.node), node)
+            if hears and any(before(model, sender, other.node) for other in receivers):
                 raise InputError(
                     wanted="senders that don't hear of each other through a receiver of their own set",
                     got=f"{sender}, which comes after {receiver.node}",
@@ -151,7 +151,7 @@ def require_no_chain(model: HookedTransformer, senders: Sequence[str], receivers
                 )
 
 
-def _before(model: HookedTransformer, sender: str, node: Node) -> bool:
+def before(model: HookedTransformer, sender: str, node: Node) -> bool:
     """Whether a component's output is part of what `node` reads."""
     if sender == "logits":
         return False
