@@ -1,6 +1,6 @@
 """Techniques: one a file. Each takes a model and tokens, never a path."""
 
-from unweave.analysis import edges, features, patching, paths, store
+from unweave.analysis import edges, features, patching, paths, scrub, store
 from unweave.analysis.checks import check
 from unweave.analysis.component_ablation import ablate_components
 from unweave.analysis.direct_logits import direct_logit_attribution
@@ -11,6 +11,7 @@ from unweave.analysis.nodes import nodes
 from unweave.analysis.noising import noising_and_denoising
 from unweave.analysis.paths import path_patching
 from unweave.analysis.probing import probe
+from unweave.analysis.scrub import causal_scrubbing
 from unweave.analysis.sparse_probes import sparse_probe
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Erasure",
     "ablate_components",
     "attribution_patching",
+    "causal_scrubbing",
     "check",
     "direct_logit_attribution",
     "edges",
@@ -32,6 +34,7 @@ __all__ = [
     "path_patching",
     "paths",
     "probe",
+    "scrub",
     "sparse_probe",
     "store",
 ]
