@@ -51,6 +51,20 @@ PAGE_LIGHT: Final = "#FFFFFF"
 PAGE_DARK: Final = "#14171C"
 
 
+#: The viewers' scales begin at the page, so that nothing looks like nothing: one hue up from zero,
+#: or blue below zero and orange above.
+VIEWER: Final = {
+    "light": {
+        "up": ("#FFFFFF", "#CFE1EE", "#7FB2D6", "#2B7DB6", "#07416B"),
+        "both": ("#07416B", "#438CC0", "#B2CDDF", "#FFFFFF", "#E7BF96", "#BF7026", "#632C00"),
+    },
+    "dark": {
+        "up": (PAGE_DARK, "#17344A", "#1F5F8B", "#4A9FD6", "#BFE4FB"),
+        "both": ("#BFE4FB", "#4A9FD6", "#1B4460", PAGE_DARK, "#5A3413", "#D0813A", "#FFDDB8"),
+    },
+}
+
+
 def category(index: int) -> str:
     """The colour of series `index`, counted from 0; the list repeats after seven."""
     return CATEGORIES[index % len(CATEGORIES)]
