@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Final, Literal, NamedTuple, final, get_args
 
 import plotly.graph_objects as go
 
+from unweave.charts.viewers.viewer import Viewer
 from unweave.core.errors import InputError
 
 Verdict = Literal["supported", "refuted", "inconclusive"]
@@ -169,7 +170,22 @@ class ClaimCard:
             object.__setattr__(self, rows, tuple(Measured(*row) for row in getattr(self, rows)))
 
 
-Block = Text | Picture | Table | Cards | ClaimCard
+@final
+@dataclass(frozen=True)
+class View:
+    """An inline viewer with the sentence under it.
+
+    Attributes:
+        viewer: such as `unweave.charts.attention_patterns(...)`.
+        caption: what to notice, with the same markup as `Text`.
+    """
+
+    kind: ClassVar[str] = "view"
+    viewer: Viewer
+    caption: str
+
+
+Block = Text | Picture | Table | Cards | ClaimCard | View
 
 
 @final

@@ -111,6 +111,7 @@ def _environment() -> Environment:
         "figure_json": figure_json,
         "figure_title": figure_title,
         "figure_width": figure_width,
+        "viewer_html": lambda viewer: Markup(viewer.html()),
     }
     names: dict[str, Any] = {"symbols": VERDICT_SYMBOLS}
     environment.filters.update(filters)

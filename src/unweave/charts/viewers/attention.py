@@ -8,10 +8,10 @@ from typing import Any, Final, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
-from unweave.charts.figures.checks import Floats, require
-from unweave.charts.viewers.values import array, packed, scale, strings
+from unweave.charts.figures.checks import Floats, Number, require
+from unweave.charts.viewers.values import array, is_nested, packed, scale, strings
 from unweave.charts.viewers.viewer import REFUSE_ABOVE, Viewer
-from unweave.charts.viewers.visible import seen, short
+from unweave.charts.viewers.visible import label, seen, short
 
 LISTED: Final = 24  # heads in the plain text
 
@@ -24,8 +24,8 @@ def attention_patterns(
     prompt_names: Sequence[str] | None = None,
     title: str = "Attention patterns",
     value: str = "attention",
-    limits: tuple[float, float] | None = None,
-    max_mb: float = REFUSE_ABOVE,
+    limits: tuple[Number, Number] | None = None,
+    max_mb: Number = REFUSE_ABOVE,
 ) -> Viewer:
     """Every head as a thumbnail, one or two of them large, with the tokens that each attends to.
 
@@ -45,7 +45,7 @@ def attention_patterns(
     Raises:
         InputError: shapes, names or tokens that don't fit together, or too many numbers.
     """
-    several = len(tokens) > 0 and not isinstance(tokens[0], str)
+    several = is_nested(tokens)
     prompts = cast("Sequence[Sequence[str]]", tokens if several else [tokens])
     given = cast("Sequence[ArrayLike]", patterns if several else [patterns])
     require(
@@ -64,20 +64,26 @@ def attention_patterns(
             remedy="pick the same heads of each",
         )
     names = _names(head_names, heads, layered=np.ndim(cast("Any", given[0])) == 4)
-    shown = [strings("tokens", row, one.shape[-1], "positions") for row, one in zip(prompts, arrays, strict=True)]
+    shown = [
+        strings("tokens", row, one.shape[-1], "positions") for row, one in zip(prompts, arrays, strict=True)
+    ]
     default = [f"prompt {number}" for number in range(1, len(prompts) + 1)]
-    labels = strings("prompt_names", default if prompt_names is None else prompt_names, len(prompts), "prompts")
-    within = all(bool((one[np.isfinite(one)] >= 0).all() and (one[np.isfinite(one)] <= 1.001).all()) for one in arrays)
+    labels = strings(
+        "prompt_names", default if prompt_names is None else prompt_names, len(prompts), "prompts"
+    )
+    within = all(
+        bool((one[np.isfinite(one)] >= 0).all() and (one[np.isfinite(one)] <= 1.001).all()) for one in arrays
+    )
     diverging, low, high = scale(arrays, diverging=None, limits=limits or ((0.0, 1.0) if within else None))
     data: dict[str, Any] = {
-        "heads": seen(names),
+        "heads": [label(name) for name in names],
         "across": heads[1],
         "value": value,
         "diverging": diverging,
         "limits": [low, high],
         "prompts": [
-            {"name": label, "tokens": seen(row), **_packed(one)}
-            for label, row, one in zip(labels, shown, arrays, strict=True)
+            {"name": label(name), "tokens": seen(row), **_packed(one)}
+            for name, row, one in zip(labels, shown, arrays, strict=True)
         ],
     }
     return Viewer("attention", title, data, _text(title, names, shown[0], arrays[0], value), max_mb)
@@ -117,7 +123,9 @@ def _packed(patterns: Floats) -> dict[str, Any]:
 
 def _text(title: str, names: Sequence[str], tokens: Sequence[str], patterns: Floats, value: str) -> str:
     flat = np.nan_to_num(patterns.reshape(-1, *patterns.shape[-2:]))
-    lines = [f"{title}: {len(names)} heads over {len(tokens)} tokens. The greatest {value} of each head after the first query:"]
+    lines = [
+        f"{title}: {len(names)} heads over {len(tokens)} tokens. The greatest {value} of each head after the first query:"
+    ]
     for name, pattern in list(zip(names, flat, strict=True))[:LISTED]:
         # The first query of a causal model has one key only, which tells nothing.
         first = 1 if len(tokens) > 1 else 0

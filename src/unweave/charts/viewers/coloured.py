@@ -8,10 +8,10 @@ from typing import Any, Final, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
-from unweave.charts.figures.checks import Floats, require
-from unweave.charts.viewers.values import array, listed, packed, scale, strings
+from unweave.charts.figures.checks import Floats, Number, require
+from unweave.charts.viewers.values import array, is_nested, listed, packed, scale, strings
 from unweave.charts.viewers.viewer import REFUSE_ABOVE, Viewer
-from unweave.charts.viewers.visible import seen, short, text_data
+from unweave.charts.viewers.visible import label, short, text_data
 
 LISTED: Final = 40  # tokens in the plain text
 ROUNDED: Final = 4000  # up to so many values travel as rounded numbers, more as float16
@@ -26,8 +26,8 @@ def colored_tokens(
     title: str = "Tokens by value",
     unit: str = "value",
     diverging: bool | None = None,
-    limits: tuple[float, float] | None = None,
-    max_mb: float = REFUSE_ABOVE,
+    limits: tuple[Number, Number] | None = None,
+    max_mb: Number = REFUSE_ABOVE,
 ) -> Viewer:
     """A text whose tokens are coloured by a number each; of several features one is chosen from a list.
 
@@ -45,7 +45,7 @@ def colored_tokens(
     Raises:
         InputError: shapes, names or tokens that don't fit together, or too many numbers.
     """
-    several = len(tokens) > 0 and not isinstance(tokens[0], str)
+    several = is_nested(tokens)
     texts = cast("Sequence[Sequence[str]]", tokens if several else [tokens])
     given = cast("Sequence[ArrayLike]", values if several else [values])
     require(
@@ -55,7 +55,9 @@ def colored_tokens(
         remedy="pass a list of arrays, one a text",
     )
     arrays = [_by_feature(one) for one in given]
-    shown = [strings("tokens", row, one.shape[0], "positions") for row, one in zip(texts, arrays, strict=True)]
+    shown = [
+        strings("tokens", row, one.shape[0], "positions") for row, one in zip(texts, arrays, strict=True)
+    ]
     number = arrays[0].shape[1]
     require(
         all(one.shape[1] == number for one in arrays),
@@ -65,22 +67,26 @@ def colored_tokens(
     )
     default = ["value"] if number == 1 else [f"feature {at}" for at in range(number)]
     names = strings("features", default if features is None else features, number, "features")
-    labels = [""] * len(texts) if text_names is None else strings("text_names", text_names, len(texts), "texts")
+    labels = (
+        [""] * len(texts) if text_names is None else strings("text_names", text_names, len(texts), "texts")
+    )
     signed = diverging
     if signed is None and limits is None:
         signed = any(bool((one < 0).any()) for one in arrays)
-    scales = [
-        scale([one[:, at] for one in arrays], diverging=signed, limits=limits) for at in range(number)
-    ]
+    scales = [scale([one[:, at] for one in arrays], diverging=signed, limits=limits) for at in range(number)]
     many = sum(one.size for one in arrays) > ROUNDED
     data: dict[str, Any] = {
-        "features": seen(names),
+        "features": [label(name) for name in names],
         "unit": unit,
         "diverging": scales[0][0],
         "limits": [[low, high] for _, low, high in scales],
         "texts": [
-            {"name": label, **text_data(row), "values": [packed(c) if many else listed(c) for c in one.T]}
-            for label, row, one in zip(labels, shown, arrays, strict=True)
+            {
+                "name": label(name) if name else "",
+                **text_data(row),
+                "values": [packed(c) if many else listed(c) for c in one.T],
+            }
+            for name, row, one in zip(labels, shown, arrays, strict=True)
         ],
     }
     return Viewer("coloured", title, data, _text(title, unit, names, shown[0], arrays[0]), max_mb)

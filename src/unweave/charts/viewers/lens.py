@@ -8,10 +8,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike
 
-from unweave.charts.figures.checks import require
+from unweave.charts.figures.checks import Number, require
 from unweave.charts.viewers.values import array, listed, strings
 from unweave.charts.viewers.viewer import REFUSE_ABOVE, Viewer
-from unweave.charts.viewers.visible import seen, short
+from unweave.charts.viewers.visible import label, seen, short
 
 COLUMNS: Final = 8  # positions in the plain text: the last ones
 
@@ -24,7 +24,7 @@ def logit_lens_table(
     stages: Sequence[str],
     entropy: ArrayLike | None = None,
     title: str = "Logit lens",
-    max_mb: float = REFUSE_ABOVE,
+    max_mb: Number = REFUSE_ABOVE,
 ) -> Viewer:
     """A table, stage down and position across, with the likeliest next token in each cell.
 
@@ -53,7 +53,9 @@ def logit_lens_table(
         got=f"{int(bad.sum())} outside" if bad.any() else "some out of order",
         remedy="take logits.softmax(-1).topk(k)",
     )
-    words = [[strings("top_tokens", cell, chances.shape[2], "likeliest") for cell in row] for row in top_tokens]
+    words = [
+        [strings("top_tokens", cell, chances.shape[2], "likeliest") for cell in row] for row in top_tokens
+    ]
     require(
         len(words) == len(names) and all(len(row) == len(shown) for row in words),
         wanted=f"top_tokens [{len(names)} stages][{len(shown)} positions]",
@@ -64,7 +66,7 @@ def logit_lens_table(
     index = {token: at for at, token in enumerate(vocabulary)}
     data: dict[str, Any] = {
         "tokens": seen(shown),
-        "stages": seen(names),
+        "stages": [label(name) for name in names],
         "words": seen(vocabulary),
         "top": [[[index[token] for token in cell] for cell in row] for row in words],
         "probabilities": listed(chances),
@@ -84,7 +86,9 @@ def logit_lens_table(
 
 def _text(title: str, tokens: Sequence[str], stages: Sequence[str], words: Sequence[Any]) -> str:
     first = max(0, len(tokens) - COLUMNS)
-    lines = [f"{title}: the likeliest next token after each token" + (f", from position {first}" if first else "")]
+    lines = [
+        f"{title}: the likeliest next token after each token" + (f", from position {first}" if first else "")
+    ]
     lines.append(" " * 12 + "".join(f"{short(token, 10):<11}" for token in tokens[first:]))
     for stage, row in zip(stages, words, strict=True):
         lines.append(f"{short(stage, 11):<12}" + "".join(f"{short(cell[0], 10):<11}" for cell in row[first:]))

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike
 
-from unweave.charts.figures.checks import require
+from unweave.charts.figures.checks import Number, require
 from unweave.charts.viewers.values import array, listed, strings
 from unweave.charts.viewers.viewer import REFUSE_ABOVE, Viewer
 from unweave.charts.viewers.visible import seen, short, text_data
@@ -24,7 +24,7 @@ def token_predictions(
     top_log_probs: ArrayLike,
     *,
     title: str = "Predictions",
-    max_mb: float = REFUSE_ABOVE,
+    max_mb: Number = REFUSE_ABOVE,
 ) -> Viewer:
     """A text whose tokens are coloured by how likely each was, given those before it.
 
@@ -45,7 +45,12 @@ def token_predictions(
     chances = array("log_probs", log_probs, dims=(1,), shape="[pos − 1]")
     best = array("top_log_probs", top_log_probs, dims=(2,), shape="[pos − 1, k]")
     shown = strings("tokens", tokens, len(chances) + 1, "positions, one more than log_probs")
-    lengths = {"log_probs": len(chances), "ranks": len(ranks), "top_tokens": len(top_tokens), "top_log_probs": len(best)}
+    lengths = {
+        "log_probs": len(chances),
+        "ranks": len(ranks),
+        "top_tokens": len(top_tokens),
+        "top_log_probs": len(best),
+    }
     require(
         len(set(lengths.values())) == 1,
         wanted="one entry for each token after the first",
@@ -67,7 +72,9 @@ def token_predictions(
         "top_log_probs": listed(best),
     }
     lines = [f"{title}: log-probability (nats) and rank of each token, and the likeliest in its place"]
-    for at, (token, chance, rank, row) in enumerate(zip(shown[1:], chances, ranks, words, strict=True), start=1):
+    for at, (token, chance, rank, row) in enumerate(
+        zip(shown[1:], chances, ranks, words, strict=True), start=1
+    ):
         if at <= LISTED:
             lines.append(f"  {at:>4}  {short(token, 20):<20}  {chance:8.3f}  {rank:>5}  {short(row[0], 20)}")
     if len(chances) > LISTED:

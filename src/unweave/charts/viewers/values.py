@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from unweave.charts.embedding import rounded
-from unweave.charts.figures.checks import Floats, require
+from unweave.charts.figures.checks import Floats, Number, require
 from unweave.core.errors import InputError
 
 
@@ -44,6 +44,11 @@ def array(name: str, values: ArrayLike, *, dims: Sequence[int], shape: str) -> F
         remedy="mask or clip these first",
     )
     return out
+
+
+def is_nested(tokens: Sequence[Any]) -> bool:
+    """Whether this is a list of token lists, and not one of tokens."""
+    return len(tokens) > 0 and isinstance(tokens[0], Sequence | np.ndarray) and not isinstance(tokens[0], str)
 
 
 def strings(name: str, labels: Sequence[str], length: int, of: str) -> list[str]:
@@ -87,7 +92,7 @@ def listed(values: Floats) -> Any:
 
 
 def scale(
-    values: Sequence[Floats], *, diverging: bool | None, limits: tuple[float, float] | None
+    values: Sequence[Floats], *, diverging: bool | None, limits: tuple[Number, Number] | None
 ) -> tuple[bool, float, float]:
     """Whether colours diverge at zero, and the values of the first and the last colour.
 

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, ClassVar, Final, final
+from typing import Any, Final, final
 
 from markupsafe import escape
 
 from unweave.charts import palette
 from unweave.charts.embedding import script_json
+from unweave.charts.figures.checks import Number
 from unweave.core.errors import InputError
 from unweave.core.files import write_text_atomic
 
@@ -52,12 +53,11 @@ class Viewer:
         ViewerSizeWarning: above 2.5 MB, from where notebook servers may hold an output back.
     """
 
-    kind: ClassVar[str] = "viewer"
     name: str
     title: str
     data: Mapping[str, Any]
     text: str
-    max_mb: float = REFUSE_ABOVE
+    max_mb: Number = REFUSE_ABOVE
     _html: str = field(init=False, repr=False, default="")
 
     def __post_init__(self) -> None:
@@ -96,10 +96,12 @@ class Viewer:
         write_text_atomic(target, self._page())
         return target
 
-    def _repr_html_(self) -> str:
+    def _repr_html_(self) -> str:  # pyright: ignore[reportUnusedFunction]
         return self._html
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+    def _repr_mimebundle_(  # pyright: ignore[reportUnusedFunction]
+        self, include: Any = None, exclude: Any = None
+    ) -> dict[str, str]:
         return {"text/plain": self.text, "text/html": self._html}
 
     def __repr__(self) -> str:

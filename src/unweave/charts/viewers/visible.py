@@ -27,6 +27,11 @@ def visible(token: str) -> str:
     return f"◌{shown}" if unicodedata.combining(shown[0]) else shown
 
 
+def label(name: str) -> str:
+    """A name with its single blanks as they are, and what else can't be seen as its code."""
+    return " ".join(visible(part) for part in name.split(" ")) if name.strip() else visible(name)
+
+
 def seen(tokens: Sequence[str]) -> list[str]:
     """Every token as `visible` shows it."""
     return [visible(token) for token in tokens]

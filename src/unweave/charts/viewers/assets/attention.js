@@ -16,7 +16,7 @@ function draw(view) {
   controls.append(choice("A token's", ["keys (where it looks)", "queries (who looks at it)"], 0, (chosen) => { state.side = chosen ? "key" : "query"; refresh(); }));
   controls.append(choice("Colours", ["one scale for all", "each head's own maximum"], 0, (chosen) => { state.scale = chosen; everything(); }));
   controls.append(key);
-  view.body.append(strip, controls, panels, hint);
+  view.body.append(strip, controls, hint, panels);
 
   function unpacked(prompt) {
     const n = prompt.tokens.length, values = numbers(prompt.values), size = prompt.causal ? (n * (n + 1)) / 2 : n * n;
@@ -51,7 +51,7 @@ function draw(view) {
   }
   function markThumbs() {
     thumbs.forEach((thumb, head) => {
-      const letters = state.slots.flatMap((slot, i) => (slot.head === head && (slot.held || state.slots.length > 1) ? ["AB"[i]] : []));
+      const letters = state.slots.flatMap((slot, i) => (slot.head === head && state.slots.length > 1 ? ["AB"[i]] : []));
       thumb.classList.toggle("chosen", state.slots.some((slot) => slot.head === head));
       thumb.setAttribute("aria-pressed", state.slots.some((slot) => slot.head === head && slot.held));
       thumb.dataset.letters = letters.join("");
@@ -140,7 +140,7 @@ function draw(view) {
       });
       list.replaceChildren(at && own < prompt.n ? strongest(prompt, slot, own, limits) : "");
     }
-    return { box: el("div", { class: "panel" }, head, made.box, text.box, list), tell, size: made.size, name, slot };
+    return { box: el("div", { class: "panel" }, head, made.box, el("div", { class: "beside" }, text.box, list)), tell, size: made.size, name, slot };
   }
   function strongest(prompt, slot, own, limits) {
     const all = prompt.tokens.map((token, j) => [j, token, state.side === "query" ? prompt.get(slot.head, own, j) : prompt.get(slot.head, j, own)]);

@@ -15,7 +15,7 @@ function draw(view) {
     }
     const i = at - 1;
     head.replaceChildren(`position ${at}, `, el("bdi", { class: "token" }, DATA.tokens[at]), " \u2014 log-probability ",
-      el("strong", {}, number(chances[i], 4)), ` nats (probability ${number(Math.exp(chances[i]))}), rank ${DATA.ranks[i]}`);
+      el("strong", {}, number(chances[i], 4)), ` nats (probability ${number(Math.exp(chances[i]))}), rank ${DATA.ranks[i]} (0 is the likeliest)`);
     list.replaceChildren(candidates(DATA.top[i].map((token, k) => [token, number(DATA.top_log_probs[i][k], 4), Math.exp(DATA.top_log_probs[i][k]), k === DATA.ranks[i]])));
   }
   pointing(box, items, show);
