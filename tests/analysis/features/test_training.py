@@ -169,7 +169,7 @@ def test_what_is_saved_is_what_was_trained(standard: features.Trained, tmp_path:
 
 
 def test_a_penalty_that_is_too_large_is_said():
-    trained = features.train(ACTIVATIONS, 24, l1=100.0, steps=100)
+    trained = features.train(ACTIVATIONS, 24, l1=100.0, **{**OPTIONS, "steps": 150})
     assert any("features are active at once: take a smaller l1" in text for text in trained.warnings)
 
 
