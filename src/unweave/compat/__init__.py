@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from unweave.compat.door import install, uninstall
+from unweave.compat.warned import CompatWarning
 
-__all__ = ["install", "uninstall"]
+__all__ = ["CompatWarning", "install", "uninstall"]

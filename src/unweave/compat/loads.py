@@ -14,6 +14,7 @@ from unweave.compat.native import is_native, native_from_pretrained
 from unweave.compat.processing import processed, valid_steps
 from unweave.compat.state import as_ours, with_defaults
 from unweave.compat.warned import warn
+from unweave.compat.weights_in_place import WeightsInPlace
 from unweave.core.registry import reach
 from unweave.model.config import HookedTransformerConfig
 from unweave.model.transformer import HookedTransformer as StrictTransformer
@@ -24,7 +25,7 @@ from unweave.pretrained.opening import FOR_THE_HUB, config_values, files_of
 _TAKEN = (*FOR_THE_HUB, "revision", "device_map", "allow_pickle", "ignore_config", "torch_dtype")
 
 
-class LoadsWeights(StrictTransformer):
+class LoadsWeights(WeightsInPlace):
     """A HookedTransformer that opens models as 3.9 does: with processed weights, and from its own format too."""
 
     @classmethod
@@ -126,15 +127,31 @@ class LoadsWeights(StrictTransformer):
         """The model as one of this class, which may be a package's own below ours."""
         makes = next(base for base in cls.__mro__ if "__init__" in vars(base))
         if makes.__module__.partition(".")[0] == "unweave":
-            # It differs in what it takes, and in nothing that it holds.
-            model.__class__ = cls
-            model.tokenizer = completed(model.tokenizer)
-            return model
+            return cls.of(model)
         with torch.random.fork_rng(devices=[]):
             made = cls(model.cfg, tokenizer=False if model.tokenizer is None else model.tokenizer)
         made.load_state_dict(model.state_dict())
         made.default_padding_side = model.default_padding_side
         return made.to(model.W_E.dtype)
+
+    @classmethod
+    def of(cls, model: StrictTransformer) -> Any:
+        """The same model, of the same weights, as one of these."""
+        if isinstance(model, cls):
+            return model
+        new = cls.without_weights(model.cfg)
+        assert isinstance(new, cls)
+        for name, weight in model.named_parameters():
+            owner, _, leaf = name.rpartition(".")
+            new.get_submodule(owner).register_parameter(leaf, weight)
+        for name, buffer in model.named_buffers():
+            owner, _, leaf = name.rpartition(".")
+            new.get_submodule(owner).register_buffer(leaf, buffer, persistent=False)
+        new.placement = model.placement
+        if model.tokenizer is not None:
+            new.set_tokenizer(model.tokenizer, model.default_padding_side)
+        new.train(model.training)
+        return new
 
     def set_tokenizer(self, tokenizer: Any, default_padding_side: str | None = None) -> None:
         """Let this model read and write text with a tokenizer; see `unweave.HookedTransformer.set_tokenizer`.
@@ -169,28 +186,6 @@ class LoadsWeights(StrictTransformer):
             refactor_factored_attn_matrices,
             fold_value_biases,
         )
-
-    def process_weights_(
-        self,
-        fold_ln: bool = True,
-        center_writing_weights: bool = True,
-        center_unembed: bool = True,
-        refactor_factored_attn_matrices: bool = False,
-        fold_value_biases: bool = True,
-    ) -> None:
-        """Process this model's weights in place, as `from_pretrained` does; hooks that are on go."""
-        steps: dict[str, Any] = {
-            "fold_ln": fold_ln,
-            "center_writing_weights": center_writing_weights,
-            "center_unembed": center_unembed,
-            "fold_value_biases": fold_value_biases,
-            "refactor_factored_attn_matrices": refactor_factored_attn_matrices,
-        }
-        model = processed(self, **steps)
-        for name, child in list(model.named_children()):
-            setattr(self, name, child)
-        self.cfg = model.cfg
-        self.setup()
 
     def fill_missing_keys(self, state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
         """The state dict under our names, with zeros for missing biases, and ones for missing norms.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from typing import Any, Self, get_args
 
@@ -49,8 +49,8 @@ class HookBlocks(HookTable):
         with self._on(groups, reset_hooks_end, clear_contexts):
             yield self
             if not reset_hooks_end:
-                groups = _without_waiting(groups)
-            require_fired(
+                groups = _without_waiting(groups, self.refused)
+            self.require_fired(
                 groups,
                 wanted="every hook to fire at least once",
                 got="no run that reached {}",
@@ -94,8 +94,21 @@ class HookBlocks(HookTable):
             level = self.context_level + 1
             made = [self._made(point, function, direction, level=level) for point in self.points(names)]
             # A filter may also pick points beyond stop_at_layer; a name is meant.
-            groups.extend([[hook] for hook in made] if are_names(names) else [made])
+            groups.extend([[hook] for hook in made] if are_names(names) else [made] if made else [])
         return groups
+
+    def refused(self, error: HookError) -> None:
+        """What becomes of hooks that never fired: an error, unless a class overrides this."""
+        raise error
+
+    def require_fired(self, groups: Sequence[Group], wanted: str, got: str, remedy: str) -> None:
+        """Refuse groups of which none fired, nor was left out on purpose; `{}` is their names."""
+        silent = [
+            group[0].point.name for group in groups if not any(hook.fired or hook.excused for hook in group)
+        ]
+        if silent:
+            names = ", ".join(silent[:3])
+            self.refused(HookError(wanted=wanted.format(names), got=got.format(names), remedy=remedy))
 
     @contextmanager
     def _on(
@@ -132,28 +145,16 @@ class HookBlocks(HookTable):
                     hook.remove()
 
 
-def require_fired(groups: Sequence[Group], wanted: str, got: str, remedy: str) -> None:
-    """Raise HookError unless of each group one fired, or was left out on purpose; `{}` is the names."""
-    silent = [
-        group[0].point.name for group in groups if not any(hook.fired or hook.excused for hook in group)
-    ]
-    if silent:
-        names = ", ".join(silent[:3])
-        raise HookError(wanted=wanted.format(names), got=got.format(names), remedy=remedy)
-
-
-def _without_waiting(groups: Sequence[Group]) -> list[Group]:
-    """The groups without the backward hooks whose pass is yet to come.
-
-    Raises:
-        HookError: for some that no pass can reach.
-    """
+def _without_waiting(groups: Sequence[Group], refused: Callable[[HookError], None]) -> list[Group]:
+    """The groups without the backward hooks whose pass is yet to come; some that no pass can reach are refused."""
     backward = [group for group in groups if group[0].direction == "bwd"]
     for group in backward:
         if not any(hook.fired or hook.attached or hook.excused for hook in group):
-            raise HookError(
-                wanted=f"a gradient at {group[0].point.name}",
-                got="a run in which nothing there requires one",
-                remedy="leave torch.no_grad(), or let the parameters before it require gradients",
+            refused(
+                HookError(
+                    wanted=f"a gradient at {group[0].point.name}",
+                    got="a run in which nothing there requires one",
+                    remedy="leave torch.no_grad(), or let the parameters before it require gradients",
+                )
             )
     return [group for group in groups if group[0].direction == "fwd"]

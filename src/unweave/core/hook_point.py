@@ -102,6 +102,7 @@ class HookPoint(nn.Module):
         ctx: for hook functions to keep things in between calls, until `clear_context`.
         routed: of which tokens the rows are that pass here, where that is not every one; the model
             sets it before they do.
+        heard: hears of an answer of another shape, dtype or device, which then passes; None: it is refused.
     """
 
     def __init__(self, on_demand: bool = False) -> None:
@@ -110,6 +111,7 @@ class HookPoint(nn.Module):
         self.on_demand = on_demand
         self.ctx: dict[Any, Any] = {}
         self.routed: Routed | None = None
+        self.heard: Callable[[HookError], None] | None = None
         self.fwd_hooks: list[Hook] = []
         self.bwd_hooks: list[Hook] = []
 
@@ -270,11 +272,14 @@ class HookPoint(nn.Module):
             )
         wanted, got = _described(original), _described(returned)
         if wanted != got:
-            raise HookError(
+            error = HookError(
                 wanted=f"{wanted} from the hook at {self.name}",
                 got=got,
                 remedy="return a tensor of the shape, dtype and device that the hook was given",
             )
+            if self.heard is None:
+                raise error
+            self.heard(error)
         return returned
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from unweave.core.errors import HookError
-from unweave.core.hook_blocks import HookBlocks, require_fired
+from unweave.core.hook_blocks import HookBlocks
 from unweave.core.hook_point import Direction, HookFunction, hook_depth
 from unweave.core.hook_table import NameFilter
 from unweave.core.recorder import Recorder
@@ -71,7 +71,7 @@ class HookedRootModule(HookBlocks):
         backward = self._groups(gradients, "bwd")
         with self._on(forward + backward, reset_hooks_end, clear_contexts):
             output = self(*model_args, **model_kwargs)
-            require_fired(
+            self.require_fired(
                 forward,
                 wanted="a run that reaches {}",
                 got="one that did not",
@@ -79,7 +79,7 @@ class HookedRootModule(HookBlocks):
             )
             if incl_bwd:
                 _require_scalar(output).backward(retain_graph=not detach)
-                require_fired(
+                self.require_fired(
                     backward,
                     wanted="a gradient at {}, for incl_bwd",
                     got="none",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -139,4 +137,4 @@ def _post_norm(cfg: HookedTransformerConfig) -> nn.Module | None:
     if not (cfg.use_normalization_before_and_after or cfg.norm_position == "after"):
         return None
     kind = {"LNPre": "LN", "RMSPre": "RMS"}.get(str(cfg.normalization_type), cfg.normalization_type)
-    return make_norm(dataclasses.replace(cfg, normalization_type=kind))
+    return make_norm(cfg.replaced(normalization_type=kind))

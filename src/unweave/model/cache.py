@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING
 
 from torch import nn
 
@@ -16,7 +16,6 @@ else:  # transformer.py imports the cache
     HookedTransformer = nn.Module
 
 
-@final
 class ActivationCache(Decompositions):
     """A read-only mapping from hook names to tensors.
 

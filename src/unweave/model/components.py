@@ -171,7 +171,7 @@ class Components(CachedActivations):
             written = pos_slice.apply(self["attn_out", layer], -2) - self._written_bias(
                 layer, "attn", pos_slice
             )
-            require_sum(rows, written, f"heads and b_O of layer {layer}", "output of its attention")
+            self.require_sum(rows, written, f"heads and b_O of layer {layer}", "output of its attention")
         return rows
 
     def _neuron_rows(self, layer: int, neurons: Slice, pos_slice: Slice, reading: Reading) -> Tensor:
@@ -184,7 +184,7 @@ class Components(CachedActivations):
             )
             made = after.of(whole) + self._written_bias(layer, "mlp", pos_slice)
             written = pos_slice.apply(self["mlp_out", layer], -2)
-            require_sum(made[None], written, f"neurons and b_out of layer {layer}", "output of its MLP")
+            self.require_sum(made[None], written, f"neurons and b_out of layer {layer}", "output of its MLP")
         picked = [
             after.through(neurons.apply(part.factors, -1), neurons.apply(part.vectors, 0)) for part in parts
         ]
@@ -270,6 +270,10 @@ class Components(CachedActivations):
         name = "ln_final" if layer == model.cfg.n_layers else f"blocks.{layer}.{part}"
         norm = model.get_submodule(name) if part else None
         return name, norm if isinstance(norm, Norm) else None
+
+    def require_sum(self, rows: Tensor, whole: Tensor, what: str, to: str) -> None:
+        """Raise InputError if `rows` don't sum to `whole`; see `unweave.model.reading.require_sum`."""
+        require_sum(rows, whole, what, to)
 
     def _require_additive(self) -> None:
         """Raise InputError where a norm comes after every addition, so that no part stays what it was."""

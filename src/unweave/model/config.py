@@ -253,7 +253,7 @@ class HookedTransformerConfig:
             object.__setattr__(self, name, value)
             return
         _require_fields(type(self), [name])
-        candidate = dataclasses.replace(self, **{name: value})
+        candidate = self.replaced(**{name: value})
         # More than one may have changed: attn_only=False also fills in d_mlp.
         for field in dataclasses.fields(self):
             object.__setattr__(self, field.name, getattr(candidate, field.name))
@@ -288,10 +288,14 @@ class HookedTransformerConfig:
         """Every field as a JSON value; `HookedTransformerConfig.from_dict(it)` gives the same config."""
         return dataclasses.asdict(self)
 
+    def replaced(self, **changes: Any) -> HookedTransformerConfig:
+        """A copy with these fields changed; a class whose construction does more may override it."""
+        return dataclasses.replace(self, **changes)
+
     @property
     def torch_dtype(self) -> torch.dtype:
         """`dtype` as torch knows it."""
-        return DTYPES[str(self.dtype)]
+        return DTYPES[str(self.dtype).removeprefix("torch.")]
 
     def layer_is_rotated(self, layer: int) -> bool:
         """Whether this layer's queries and keys are turned by their positions."""
@@ -309,16 +313,20 @@ class HookedTransformerConfig:
         checks.require_choice("norm_position", self.norm_position, NORM_POSITIONS)
         checks.require_choice("positional_embedding_type", self.positional_embedding_type, POSITIONS)
         checks.require_choice("init_mode", self.init_mode, INIT_MODES)
-        checks.require_choice("dtype", self.dtype, tuple(DTYPES))
+        checks.require_choice("dtype", str(self.dtype).removeprefix("torch."), tuple(DTYPES))
         checks.check_norms(self)
         checks.check_numbers(self)
         checks.check_device(self)
         checks.check_attention(self)
         checks.check_positions(self)
         checks.check_longrope(self)
-        check_needs(self, {field.name: field.default for field in dataclasses.fields(self)})
+        self.check_needs()
+
+    def check_needs(self) -> None:
+        """Raise InputError for a field that would have no effect beside the others."""
         if not self.use_attn_scale and self.attn_scale not in (-1.0, math.sqrt(self.d_head)):
             checks.refuse("attn_scale left out, or use_attn_scale=True with it", self.attn_scale)
+        check_needs(self, {field.name: field.default for field in dataclasses.fields(self)})
 
 
 def _positive(value: object) -> bool:

@@ -10,7 +10,6 @@ from torch import Tensor
 from unweave.core.errors import InputError, MissingActivation
 from unweave.core.slices import Slice, as_slice
 from unweave.model.components import AnySlice, Components, Stack
-from unweave.model.reading import require_sum
 
 Mode = Literal["all", "mlp", "attn"]
 TokenIds = int | Tensor | str
@@ -106,7 +105,7 @@ class Decompositions(Components):
         if len(wanted) == len(sites):
             whole = self._stream(upto, mlp_input, where)
             whole = whole if incl_embeds else whole - self._stream(0, False, where)
-            require_sum(stack, whole, "outputs of layers", "residual stream")
+            self.require_sum(stack, whole, "outputs of layers", "residual stream")
         if apply_ln:
             stack = self.apply_ln_to_stack(stack, upto, mlp_input, pos_slice=where)
         return (stack, list(parts)) if return_labels else stack
@@ -167,7 +166,7 @@ class Decompositions(Components):
         rest["bias"] = torch.zeros_like(whole) + sum(biases, whole.new_zeros(()))
         labels += list(rest)
         stack = torch.cat([*stacks, reading.of(torch.stack(list(rest.values())))])
-        require_sum(
+        self.require_sum(
             stack, reading.of(whole[None])[0], "heads, neurons, embeddings and biases", "residual stream"
         )
         return (stack, labels) if return_labels else stack

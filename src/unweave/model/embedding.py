@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -95,4 +93,4 @@ def make_final_norm(cfg: HookedTransformerConfig) -> nn.Module:
     if not cfg.final_rms:
         return make_norm(cfg)
     kind = {"LN": "RMS", "LNPre": "RMSPre"}[str(cfg.normalization_type)]
-    return make_norm(dataclasses.replace(cfg, normalization_type=kind, final_rms=False))
+    return make_norm(cfg.replaced(normalization_type=kind, final_rms=False))

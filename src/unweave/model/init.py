@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
@@ -46,15 +46,21 @@ INIT_MODES: dict[str, tuple[str, Spread]] = {
 
 
 @torch.no_grad()
-def init_weights(module: nn.Module, cfg: HookedTransformerConfig) -> None:
-    """Fill every weight matrix in the order of the parameters; the rest keep their zeros and ones.
+def init_weights(
+    module: nn.Module,
+    cfg: HookedTransformerConfig,
+    parameters: Iterable[tuple[str, nn.Parameter]] | None = None,
+) -> None:
+    """Fill every weight matrix, in the order of `parameters`; the rest keep their zeros and ones.
+
+    `parameters` are the module's own, by name; None takes them as they come.
 
     With `cfg.seed` the draws come from a generator of their own on the CPU, so that a seed means
     the same weights on every device and the global random state is left alone.
     """
     distribution, spread = INIT_MODES[cfg.init_mode]
     generator = None if cfg.seed is None else torch.Generator().manual_seed(cfg.seed)
-    for name, parameter in module.named_parameters():
+    for name, parameter in module.named_parameters() if parameters is None else parameters:
         if not _is_weight(name):
             continue
         std = spread(name, *fan(parameter), cfg.initializer_range)

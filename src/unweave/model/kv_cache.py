@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from unweave.core.errors import InputError
-from unweave.model.config import DTYPES, HookedTransformerConfig
+from unweave.model.config import HookedTransformerConfig
 
 
 @dataclass
@@ -63,7 +63,7 @@ class KeyValueCache:
         device = torch.device(str(cfg.device) if device is None else device)
         grouped = cfg.n_key_value_heads is not None and not cfg.ungroup_grouped_query_attention
         heads = cfg.n_key_value_heads if grouped and cfg.n_key_value_heads else cfg.n_heads
-        empty = torch.empty(batch_size, 0, heads, cfg.d_head, device=device, dtype=DTYPES[str(cfg.dtype)])
+        empty = torch.empty(batch_size, 0, heads, cfg.d_head, device=device, dtype=cfg.torch_dtype)
         return cls(
             [KeyValueCacheEntry(empty, empty) for _ in range(cfg.n_layers)],
             torch.ones(batch_size, 0, device=device, dtype=torch.bool),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -94,4 +92,4 @@ def _neuron_norm(cfg: HookedTransformerConfig) -> nn.Module:
     """A LayerNorm over `d_mlp`; with weights only where the other norms are LayerNorms with weights."""
     kind = "LN" if cfg.normalization_type == "LN" else "LNPre"
     plain = {"use_normalization_before_and_after": False, "final_rms": False}
-    return make_norm(dataclasses.replace(cfg, d_model=cfg.d_mlp, normalization_type=kind, **plain))
+    return make_norm(cfg.replaced(d_model=cfg.d_mlp, normalization_type=kind, **plain))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -42,7 +43,7 @@ def write_files(model: HookedTransformer, folder: Path, tokenizer: Mapping[str, 
         )
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     # The model may have been converted since it was built, by model.double() for one.
-    config = {**model.cfg.to_dict(), "dtype": _common_dtype(tensors.values())}
+    config = {**dataclasses.asdict(model.cfg), "dtype": _common_dtype(tensors.values())}
     head: dict[str, Any] = {"format": FORMAT, "format_version": FORMAT_VERSION, "config": config}
     if tokenizer is not None:
         head["tokenizer"] = dict(tokenizer)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal, overload
@@ -62,7 +61,7 @@ class HookedTransformer(TextMethods, CachingSwitches):
         default_padding_side: str | None = None,
     ) -> None:
         super().__init__()
-        cfg = HookedTransformerConfig.from_dict(cfg) if isinstance(cfg, dict) else dataclasses.replace(cfg)
+        cfg = self.own_config(cfg)
         if move_to_device:
             require_device(str(cfg.device))
         else:
@@ -72,10 +71,15 @@ class HookedTransformer(TextMethods, CachingSwitches):
             cfg.d_vocab = size_of(tokenizer)
         # Whatever torch's default device is: a seed means the same weights everywhere.
         self._assemble(cfg, torch.device("cpu"))
-        init_weights(self, cfg)
+        self.init_weights()
         self.to(device=torch.device(str(cfg.device)), dtype=cfg.torch_dtype)
         if tokenizer is not None:
             self.set_tokenizer(tokenizer, default_padding_side)
+
+    @classmethod
+    def own_config(cls, cfg: HookedTransformerConfig | dict[str, Any]) -> HookedTransformerConfig:
+        """The config that a new model keeps: a copy."""
+        return HookedTransformerConfig.from_dict(cfg) if isinstance(cfg, dict) else cfg.replaced()
 
     @classmethod
     def without_weights(cls, cfg: HookedTransformerConfig) -> HookedTransformer:
@@ -85,7 +89,7 @@ class HookedTransformer(TextMethods, CachingSwitches):
         """
         model = cls.__new__(cls)
         CachingSwitches.__init__(model)
-        model._assemble(dataclasses.replace(cfg), torch.device("meta"))
+        model._assemble(cls.own_config(cfg), torch.device("meta"))
         return model
 
     def _assemble(self, cfg: HookedTransformerConfig, device: torch.device) -> None:

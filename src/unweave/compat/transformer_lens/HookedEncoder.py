@@ -8,13 +8,14 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from unweave.compat.transformer_lens.HookedRootModule import HookedRootModule
 from unweave.core.errors import InputError
 from unweave.core.registry import reach
 from unweave.model.config import HookedTransformerConfig
 from unweave.model.encoder import HookedEncoder as StrictEncoder
 
 
-class HookedEncoder(StrictEncoder):
+class HookedEncoder(HookedRootModule, StrictEncoder):
     """`unweave.HookedEncoder`, which here reads text too, and fills in masked words.
 
     Args:

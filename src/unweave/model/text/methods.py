@@ -54,10 +54,14 @@ class TextMethods(StackedWeights):
         """
         side = _side(default_padding_side)
         tokenizer = reach("load_tokenizer")(tokenizer) if isinstance(tokenizer, str | Path) else tokenizer
-        require_fit(as_tokenizer(tokenizer), self.cfg.d_vocab)
+        self.require_fit(as_tokenizer(tokenizer))
         before, _ = as_tokenizer(tokenizer).surroundings()
         self.tokenizer, self.default_padding_side = tokenizer, side
         self.cfg.tokenizer_prepends_bos = bool(before)
+
+    def require_fit(self, tokenizer: AnyTokenizer) -> None:
+        """Raise InputError for a tokenizer with tokens beyond d_vocab."""
+        require_fit(tokenizer, self.cfg.d_vocab)
 
     def to_tokens(
         self,

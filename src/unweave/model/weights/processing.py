@@ -9,7 +9,6 @@ logits of a position together. The model given is left alone; the new one has no
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -121,5 +120,5 @@ def _after(model: HookedTransformer, *steps: str) -> HookedTransformer:
     table, cfg = WeightTable(model), model.cfg
     for name in steps:
         require_valid(name, cfg)
-        cfg = dataclasses.replace(cfg, **STEPS[name](table, cfg))
+        cfg = cfg.replaced(**STEPS[name](table, cfg))
     return table.model_of(cfg)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import torch
@@ -97,13 +96,13 @@ class WeightTable:
 
     def model_of(self, cfg: HookedTransformerConfig) -> HookedTransformer:
         """A new model of these weights, on the device, in the dtype and in the mode of the old."""
-        cfg = dataclasses.replace(cfg, dtype=self._dtype, device=str(self._model.W_E.device))
+        cfg = cfg.replaced(dtype=self._dtype, device=str(self._model.W_E.device))
         off = [name for name in getattr(cfg, "without_biases", ()) if name not in self._switched_on]
         if self._switched_on and hasattr(cfg, "without_biases"):
-            cfg = dataclasses.replace(cfg, without_biases=off)
+            cfg = cfg.replaced(without_biases=off)
         # Its first weights are thrown away: they must not advance the global random state.
         with torch.random.fork_rng(devices=[]):
-            new = HookedTransformer(cfg, tokenizer=False)
+            new = type(self._model)(cfg, tokenizer=False)
         # A bias is switched on for all layers at once, those to which nothing was added too.
         biases = {
             name: weight for name, weight in new.state_dict().items() if ".b_" in name.replace("._", ".")
