@@ -43,3 +43,10 @@ def test_the_level_itself_is_not_above_it():
 
 def test_the_original_is_known_by_its_clusters():
     assert original()["loss_spikes"].startswith("36 clusters above 0.1 after step 1000")
+
+
+def test_the_fast_fall_at_the_start_is_none_though_it_stands_above_its_median():
+    losses = [2.2, 2.4, 2.1, 1.5, 0.8] + [0.01 * 0.99**step for step in range(100)]
+    assert find_spikes(losses) == []
+    losses[60] = 1.0
+    assert find_spikes(losses) == [(60, 1.0)]

@@ -15,6 +15,7 @@ import typer
 from unweave import __version__
 from unweave.cli.check import check
 from unweave.cli.claims import claims
+from unweave.cli.doctor import doctor
 from unweave.cli.inspect import inspect
 from unweave.cli.models import models
 from unweave.cli.run import run
@@ -28,6 +29,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "claims": claims,
     "train": train,
     "watch": watch,
+    "doctor": doctor,
     "models": models,
     "inspect": inspect,
     "check": check,

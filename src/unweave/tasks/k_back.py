@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
@@ -15,6 +16,8 @@ from unweave.tasks.task import Task, require_count, with_bos
 @dataclass(frozen=True)
 class KBack(Task):
     """BOS and tokens uniform in `1 .. d_vocab - 1`; from position k on, the target is the token k before."""
+
+    reads_a_place: ClassVar[bool] = True
 
     k: int = 2
     d_vocab: int = 50

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import ClassVar
 
 import torch
 from jaxtyping import Int
@@ -30,6 +31,8 @@ class ModularArithmetic(Task):
         operation: "add", "subtract" or "multiply".
         train_fraction: the share of pairs that are trained on.
     """
+
+    exhaustive: ClassVar[bool] = True
 
     p: int = 113
     operation: str = "add"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Int
@@ -23,6 +24,8 @@ class PreviousToken(Task):
     endless: `batch` draws from a generator of its own, so the same seed gives the same batch and
     the global random state is left alone.
     """
+
+    reads_a_place: ClassVar[bool] = True
 
     d_vocab: int = 300
     n_ctx: int = 50

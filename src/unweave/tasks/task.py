@@ -6,7 +6,7 @@ import dataclasses
 import math
 import re
 from abc import ABC, abstractmethod
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +24,12 @@ class Task(ABC):
     A task is a frozen dataclass of plain numbers, hands out batches by seed, and leaves the global
     random state alone. It knows nothing of models.
     """
+
+    reads_a_place: ClassVar[bool] = False
+    """Whether a fixed place, or a fixed distance, is what the task is about, and so no shortcut."""
+
+    exhaustive: ClassVar[bool] = False
+    """Whether its data are finite, with a part set aside, and not an endless stream."""
 
     # Fields of each task; where they follow from its others, `_follows` sets them.
     d_vocab: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from jaxtyping import Int
@@ -61,6 +62,8 @@ class Transduction(Task):
 class Copy(Transduction):
     """The same tokens in the same order."""
 
+    reads_a_place: ClassVar[bool] = True
+
     def made_of(self, tokens: Int[Tensor, "batch length"]) -> Int[Tensor, "batch length"]:
         """The tokens."""
         return tokens.clone()
@@ -69,6 +72,8 @@ class Copy(Transduction):
 @dataclass(frozen=True)
 class Reverse(Transduction):
     """The same tokens, the last first."""
+
+    reads_a_place: ClassVar[bool] = True
 
     def made_of(self, tokens: Int[Tensor, "batch length"]) -> Int[Tensor, "batch length"]:
         """The tokens, the last first."""

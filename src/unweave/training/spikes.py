@@ -21,14 +21,15 @@ class Spike(NamedTuple):
 def find_spikes(losses: Sequence[float]) -> list[Spike]:
     """Peaks at which the loss is more than twice the median of the 50 steps on either side.
 
-    The median follows the trend, so that the fast fall at the start is none. Steps at most 10
-    apart belong to one spike.
+    And more than twice the least of the 50 steps before: a loss that falls fast, as at the start,
+    stands above its median without having risen. Steps at most 10 apart belong to one spike.
     """
-    high = [
-        step
-        for step, loss in enumerate(losses)
-        if loss > FACTOR * median(losses[max(0, step - WINDOW) : step + WINDOW + 1])
-    ]
+    high: list[int] = []
+    for step, loss in enumerate(losses):
+        first = max(0, step - WINDOW)
+        level = median(losses[first : step + WINDOW + 1])
+        if step and loss > FACTOR * max(level, min(losses[first:step])):
+            high.append(step)
     return _peaks(losses, high)
 
 
