@@ -1,6 +1,6 @@
 """Techniques: one a file. Each takes a model and tokens, never a path."""
 
-from unweave.analysis import edges, features, patching, paths, scrub, store
+from unweave.analysis import edges, features, patching, paths, scrub, steer, store
 from unweave.analysis.checks import check
 from unweave.analysis.component_ablation import ablate_components
 from unweave.analysis.direct_logits import direct_logit_attribution
@@ -13,6 +13,7 @@ from unweave.analysis.paths import path_patching
 from unweave.analysis.probing import probe
 from unweave.analysis.scrub import causal_scrubbing
 from unweave.analysis.sparse_probes import sparse_probe
+from unweave.analysis.steer import dose_response, mean_difference
 
 __all__ = [
     "Eraser",
@@ -22,12 +23,14 @@ __all__ = [
     "causal_scrubbing",
     "check",
     "direct_logit_attribution",
+    "dose_response",
     "edges",
     "erase",
     "features",
     "leace",
     "lens_logits",
     "logit_lens",
+    "mean_difference",
     "nodes",
     "noising_and_denoising",
     "patching",
@@ -36,5 +39,6 @@ __all__ = [
     "probe",
     "scrub",
     "sparse_probe",
+    "steer",
     "store",
 ]
