@@ -453,7 +453,7 @@ def model_calls(
     yield "train AdamW", lambda: _trained(tl, folder, optimizer_name="AdamW", weight_decay=0.1)
     yield "train SGD", lambda: _trained(tl, folder, optimizer_name="SGD", momentum=0.9, max_steps=1)
     yield "train another", lambda: _trained(tl, folder, optimizer_name="Lion")
-    nsp = tl.BertNextSentencePrediction(encoder(tl, tokenizers("bert")))
+    nsp = tl.BertNextSentencePrediction(encoder(tl))
     pair = ["The cat sat.", "The dog sat on the log."]
     yield "BertNextSentencePrediction logits", lambda: nsp(pair).detach()
     yield "BertNextSentencePrediction predictions", lambda: nsp(pair, return_type="predictions")
@@ -574,9 +574,9 @@ def tiny(tl: ModuleType, tokenizer: Any, **fields: Any) -> Any:
     return filled(tl.HookedTransformer(tl.HookedTransformerConfig(**cfg), tokenizer))
 
 
-def encoder(tl: ModuleType, tokenizer: Any) -> Any:
+def encoder(tl: ModuleType) -> Any:
     """A small BERT."""
-    tokenizer.model_input_names = ["input_ids", "token_type_ids", "attention_mask"]
+    tokenizer = word_pieces()
     cfg = tl.HookedTransformerConfig(
         n_layers=2,
         d_model=12,
@@ -590,3 +590,48 @@ def encoder(tl: ModuleType, tokenizer: Any) -> Any:
         device="cpu",
     )
     return filled(tl.HookedEncoder(cfg, tokenizer))
+
+
+def word_pieces() -> Any:
+    """BERT's kind of tokenizer, of a few words: a trained one is not the same every time."""
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    words = [
+        "the",
+        "cat",
+        "sat",
+        "on",
+        "mat",
+        "dog",
+        "log",
+        ".",
+        ",",
+        "one",
+        "when",
+        "mary",
+        "and",
+        "john",
+        "went",
+        "to",
+        "rome",
+    ]
+    vocabulary = {word: number for number, word in enumerate([*special, *words])}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    around = [("[CLS]", 2), ("[SEP]", 3)]
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=around
+    )
+    names = dict(
+        zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), special, strict=True)
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
+        clean_up_tokenization_spaces=False,
+        **names,
+    )
