@@ -55,6 +55,29 @@ def test_each_measure_by_hand():
     assert repr(found).startswith("Evaluation on 18 tokens: L0")
 
 
+@torch.no_grad()
+def test_a_transcoder_is_measured_at_the_site_that_it_writes():
+    m, read, written = model(), "blocks.1.ln2.hook_normalized", "blocks.1.hook_mlp_out"
+    sae = dictionary("transcoder", d_out=8, apply_b_dec_to_input=False, hook_name=read, hook_name_out=written)
+    found = features.evaluate(m, TOKENS, sae)
+    _, cache = m.run_with_cache(TOKENS)
+    x, y = cache[read].flatten(0, 1), cache[written].flatten(0, 1)
+    explained = 1 - (y - sae(x)).pow(2).sum() / (y - y.mean(0)).pow(2).sum()
+    assert found.variance_explained == pytest.approx(explained.item(), rel=1e-4)
+    # The plausible mistake: comparing with what it reads.
+    wrong = 1 - (x - sae(x)).pow(2).sum() / (x - x.mean(0)).pow(2).sum()
+    assert abs(found.variance_explained - wrong.item()) > 0.1
+    # And its features are ablated there, made of what it reads.
+    result = features.ablate(m, TOKENS, sae, unweave.LogitDifference(3, 4))
+    feature = result.coords["feature"][0]
+    assert isinstance(feature, int)
+    change = sae.encode(cache[read])[..., feature, None] * sae.W_dec[feature]
+    logits = m.run_with_hooks(TOKENS, fwd_hooks=[(written, lambda tensor, hook: tensor - change)])
+    torch.testing.assert_close(
+        result.per_sample[0], logits[:, -1, 3] - logits[:, -1, 4], rtol=1e-4, atol=1e-4
+    )
+
+
 def test_padding_is_left_out():
     m, sae = model(), dictionary()
     mask = torch.ones_like(TOKENS)
