@@ -93,10 +93,23 @@
     Plotly.react(plot, copy(data), layout, config);
   }
 
-  // One figure that cannot be drawn says so in its place and leaves the others alone.
+  function anew(plot) {
+    Plotly.purge(plot);
+    plot.replaceChildren();
+    attempt(plot);
+  }
+
+  // plotly cannot always carry a drawn figure over to a layout with other axes tied to each other
+  // ("Something went wrong with axis scaling"): then it is drawn from the beginning.
+  // One figure that cannot be drawn at all says so in its place and leaves the others alone.
   function draw(plot) {
     try {
-      attempt(plot);
+      try {
+        if (plot.querySelector(":scope > .notice")) anew(plot);
+        else attempt(plot);
+      } catch {
+        anew(plot);
+      }
     } catch (problem) {
       console.error(plot.id, problem);
       const notice = document.createElement("p");
