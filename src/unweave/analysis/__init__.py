@@ -14,6 +14,7 @@ from unweave.analysis.probing import probe
 from unweave.analysis.scrub import causal_scrubbing
 from unweave.analysis.sparse_probes import sparse_probe
 from unweave.analysis.steer import dose_response, mean_difference
+from unweave.analysis.views import view_attention, view_logit_lens, view_predictions
 
 __all__ = [
     "Eraser",
@@ -41,4 +42,7 @@ __all__ = [
     "sparse_probe",
     "steer",
     "store",
+    "view_attention",
+    "view_logit_lens",
+    "view_predictions",
 ]
