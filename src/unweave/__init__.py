@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from unweave import (
         analysis,
         charts,
+        circuits,
         edges,
         engine,
         experiments,
@@ -77,6 +78,7 @@ __all__ = [
     "__version__",
     "analysis",
     "charts",
+    "circuits",
     "edges",
     "engine",
     "experiments",
@@ -117,6 +119,7 @@ _HOMES = {
     "Site": "unweave.engine.site:Site",
     "analysis": "unweave.analysis",
     "charts": "unweave.charts",
+    "circuits": "unweave.circuits",
     "edges": "unweave.edges",
     "engine": "unweave.engine",
     "experiments": "unweave.experiments",

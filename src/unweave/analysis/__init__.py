@@ -1,6 +1,6 @@
 """Techniques: one a file. Each takes a model and tokens, never a path."""
 
-from unweave.analysis import edges, features, patching, paths, scrub, steer, store
+from unweave.analysis import circuits, edges, features, patching, paths, scrub, steer, store
 from unweave.analysis.checks import check
 from unweave.analysis.component_ablation import ablate_components
 from unweave.analysis.direct_logits import direct_logit_attribution
@@ -23,6 +23,7 @@ __all__ = [
     "attribution_patching",
     "causal_scrubbing",
     "check",
+    "circuits",
     "direct_logit_attribution",
     "dose_response",
     "edges",

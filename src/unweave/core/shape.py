@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from unweave.core.edges import Edge, Node, possible_edges
@@ -83,15 +83,7 @@ class Shape:
     @cached_property
     def edges(self) -> tuple[Edge, ...]:
         """Every edge that there is room for, in the order of `possible_edges`."""
-        return tuple(
-            possible_edges(
-                self.n_layers,
-                self.n_heads,
-                mlp=self.mlp,
-                pos_embed=self.pos_embed,
-                parallel=self.parallel,
-            )
-        )
+        return _edges(self.n_layers, self.n_heads, self.mlp, self.pos_embed, self.parallel)
 
     @cached_property
     def number(self) -> Mapping[Edge, int]:
@@ -138,3 +130,9 @@ class Shape:
     def to_json(self) -> dict[str, Any]:
         """As JSON holds it."""
         return asdict(self)
+
+
+@lru_cache(maxsize=16)
+def _edges(n_layers: int, n_heads: int, mlp: bool, pos_embed: bool, parallel: bool) -> tuple[Edge, ...]:
+    """Once for all shapes that are alike: a large model has many."""
+    return tuple(possible_edges(n_layers, n_heads, mlp=mlp, pos_embed=pos_embed, parallel=parallel))

@@ -84,11 +84,11 @@ def normalised(result: Result) -> Result:
             dataclasses.replace(check, approximate=check.approximate / gap, exact=check.exact / gap)
             for check in result.rechecks
         ),
-        warnings=(*result.warnings, *_wide(result.baselines["source"] - result.baselines["clean"])),
+        warnings=(*result.warnings, *about_gap(result.baselines["source"] - result.baselines["clean"])),
     )
 
 
-def _wide(gaps: Tensor) -> tuple[str, ...]:
+def about_gap(gaps: Tensor) -> tuple[str, ...]:
     """A warning if the gap's own 95% interval holds 0."""
     if gaps.ndim == 0 or len(gaps) < 2:
         return ()
