@@ -11,7 +11,7 @@ from torch import Tensor
 import unweave
 
 VOCAB, LONGEST = 40, 16
-FOLDER = Path(tempfile.gettempdir()) / "unweave-pictures" / "induction"
+FOLDER = Path(tempfile.gettempdir()) / "unweave-pictures"
 
 
 def repeated(batch: int, draw: torch.Generator, length: int = LONGEST) -> Tensor:
@@ -20,10 +20,15 @@ def repeated(batch: int, draw: torch.Generator, length: int = LONGEST) -> Tensor
     return torch.cat([torch.zeros(batch, 1, dtype=torch.int64), block, block], 1)
 
 
-def trained(steps: int = 3000) -> unweave.HookedTransformer:
-    """The model; trained once, and kept in the system's folder for temporary files."""
-    if FOLDER.exists():
-        return unweave.load(FOLDER)
+def trained(attn_only: bool = False, steps: int = 3000) -> unweave.HookedTransformer:
+    """The model; trained once, and kept in the system's folder for temporary files.
+
+    With MLPs and positions in the stream, or of attention alone with positions for queries and keys only
+    (shortformer), which leaves little but the two heads of induction.
+    """
+    folder = FOLDER / ("induction-attention" if attn_only else "induction")
+    if folder.exists():
+        return unweave.load(folder)
     torch.manual_seed(0)
     model = unweave.HookedTransformer(
         unweave.HookedTransformerConfig(
@@ -35,6 +40,8 @@ def trained(steps: int = 3000) -> unweave.HookedTransformer:
             n_ctx=2 * LONGEST + 1,
             d_vocab=VOCAB,
             act_fn="gelu",
+            attn_only=attn_only,
+            positional_embedding_type="shortformer" if attn_only else "standard",
             seed=0,
         )
     )
@@ -49,5 +56,5 @@ def trained(steps: int = 3000) -> unweave.HookedTransformer:
         loss[:, length:].mean().backward()
         optimizer.step()
         schedule.step()
-    model.save(FOLDER)
+    model.save(folder)
     return model

@@ -6,43 +6,62 @@ from unweave.analysis.component_ablation import ablate_components
 from unweave.analysis.direct_logits import direct_logit_attribution
 from unweave.analysis.erasure import Eraser, Erasure, erase, leace
 from unweave.analysis.gradients import attribution_patching
+from unweave.analysis.head_kinds import head_kinds
 from unweave.analysis.lens import lens_logits, logit_lens
 from unweave.analysis.nodes import nodes
 from unweave.analysis.noising import noising_and_denoising
 from unweave.analysis.paths import path_patching
 from unweave.analysis.probing import probe
+from unweave.analysis.qk_ov import (
+    OVDirections,
+    composition,
+    copying_scores,
+    ov_circuit,
+    ov_directions,
+    qk_circuit,
+)
 from unweave.analysis.scrub import causal_scrubbing
 from unweave.analysis.sparse_probes import sparse_probe
 from unweave.analysis.steer import dose_response, mean_difference
+from unweave.analysis.tuned_lens import TunedLens, tuned_lens
 from unweave.analysis.views import view_attention, view_logit_lens, view_predictions
 
 __all__ = [
     "Eraser",
     "Erasure",
+    "OVDirections",
+    "TunedLens",
     "ablate_components",
     "attribution_patching",
     "causal_scrubbing",
     "check",
     "circuits",
+    "composition",
+    "copying_scores",
     "direct_logit_attribution",
     "dose_response",
     "edges",
     "erase",
     "features",
+    "head_kinds",
     "leace",
     "lens_logits",
     "logit_lens",
     "mean_difference",
     "nodes",
     "noising_and_denoising",
+    "ov_circuit",
+    "ov_directions",
     "patching",
     "path_patching",
     "paths",
     "probe",
+    "qk_circuit",
     "scrub",
     "sparse_probe",
     "steer",
     "store",
+    "tuned_lens",
     "view_attention",
     "view_logit_lens",
     "view_predictions",

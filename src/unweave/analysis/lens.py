@@ -1,4 +1,7 @@
-"""The logit lens: what the model would say if it stopped after each layer."""
+"""The logit lens: what the model would say if it stopped after each layer. `unweave.lens` is this module.
+
+The tuned lens, which is trained, is `unweave.lens.tuned_lens`.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from unweave.analysis.tuned_lens import TunedLens, tuned_lens
 from unweave.core.errors import InputError
 from unweave.core.results import Result
 from unweave.engine.inputs import Inputs, as_inputs, require_model
@@ -15,6 +19,8 @@ from unweave.engine.metrics import Function, Metric, bind
 from unweave.engine.provenance import data_hash, weights_hash
 from unweave.model.cache import ActivationCache
 from unweave.model.transformer import HookedTransformer
+
+__all__ = ["TunedLens", "lens_logits", "logit_lens", "tuned_lens"]
 
 
 @torch.no_grad()
