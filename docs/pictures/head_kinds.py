@@ -8,19 +8,16 @@ from screenshot import screenshot
 from unweave import analysis, charts
 
 found = analysis.head_kinds(trained(attn_only=True), block=16)
+named = ", ".join(f"{kind} {' '.join(heads)}" for kind, heads in found.provenance["named"].items() if heads)
 figure = charts.heatmap(
     found.sel(measure="score").values.numpy(),
     x=list(map(str, found.coords["head"])),
     y=list(map(str, found.coords["kind"])),
-    title="Attention of each head, as heads of a kind have it",
+    title="Attention of each head, as heads of a kind have it. Named: " + named,
     x_title="head",
     y_title="kind",
     colour_title="mean attention",
     limits=(0.0, 1.0),
 )
 figure.update_traces(text=found.sel(measure="score").values.numpy().round(2), texttemplate="%{text}")
-figure.add_annotation(
-    text=", ".join(f"{kind}: {' '.join(heads)}" for kind, heads in found.provenance["named"].items() if heads),
-    x=0, y=-0.2, xref="paper", yref="paper", showarrow=False,
-)  # fmt: skip
 screenshot(figure, "head-kinds", height=460)

@@ -37,7 +37,7 @@ TOKENS = torch.arange(N)[:, None].repeat(1, 1)
 
 def test_it_finds_the_map_that_the_layer_is():
     model = affine_model()
-    made = lens.tuned_lens(model, TOKENS, steps=150, batch=12, lr=0.1, held_out=0.1)
+    made = lens.tuned_lens(model, TOKENS, steps=150, batch_size=12, lr=0.1, held_out=0.1)
     plain, tuned = made.result.values[0].tolist()
     assert plain > 0.3
     assert tuned < 0.05 * plain
@@ -57,7 +57,7 @@ def test_it_is_trained_towards_the_model_and_not_towards_the_next_token():
     """All next tokens are 3; the model says otherwise, and so must the lens."""
     model = small_model(n_layers=1, dtype="float64", n_ctx=7)
     tokens = torch.cat([small_tokens(40, 1), torch.full((40, 4), 3)], 1)
-    made = lens.tuned_lens(model, tokens, steps=50, batch=16, lr=0.05)
+    made = lens.tuned_lens(model, tokens, steps=50, batch_size=16, lr=0.05)
     logits = made.logits(model, model.run_with_cache(tokens)[1])[0]
     assert made.result.sel(lens="tuned").values.item() < 0.3 * made.result.sel(lens="logit").values.item()
     said, true = (logits[at].softmax(-1)[..., 3].mean().item() for at in (0, 1))
@@ -120,5 +120,5 @@ def test_what_is_refused():
     model = small_model()
     with pytest.raises(InputError, match="wanted two different sequences or more"):
         lens.tuned_lens(model, small_tokens(1), steps=1)
-    with pytest.raises(InputError, match="whole number of at least 1 for batch"):
-        lens.tuned_lens(model, small_tokens(5), batch=0)
+    with pytest.raises(InputError, match="whole number of at least 1 for batch_size"):
+        lens.tuned_lens(model, small_tokens(5), batch_size=0)

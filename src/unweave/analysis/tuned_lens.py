@@ -107,7 +107,7 @@ def tuned_lens(
     tokens: Tensor | Inputs,
     *,
     steps: int = 250,
-    batch: int = 16,
+    batch_size: int = 16,
     lr: float = 1e-3,
     held_out: float = 0.2,
     seed: int = 0,
@@ -122,7 +122,7 @@ def tuned_lens(
 
     Args:
         tokens: what to train on, and to judge on: a share of `held_out` of the different sequences.
-        batch: sequences a step.
+        batch_size: sequences a step.
         lr: Adam's first rate.
         progress: show a bar.
 
@@ -135,7 +135,7 @@ def tuned_lens(
     """
     model = require_model(model)
     require_whole("steps", steps, 0)
-    require_whole("batch", batch, 1)
+    require_whole("batch_size", batch_size, 1)
     inputs = as_inputs(tokens, attention_mask=attention_mask, token_type_ids=token_type_ids)
     fitted, held = _split(inputs, held_out, seed)
     n_stages, width = model.cfg.n_layers, model.cfg.d_model
@@ -150,7 +150,7 @@ def tuned_lens(
         for step in tqdm(range(steps), desc="tuned lens", unit="step", disable=not progress):
             for group in optimizer.param_groups:
                 group["lr"] = lr * (1 - step / steps)
-            some = fitted[torch.randint(len(fitted), (batch,), generator=draw)]
+            some = fitted[torch.randint(len(fitted), (batch_size,), generator=draw)]
             streams, final, counted = _streams(model, _of(inputs, some))
             with torch.enable_grad():
                 loss = torch.stack(
@@ -171,7 +171,14 @@ def tuned_lens(
     return TunedLens(
         change,
         bias,
-        _judged(model, inputs, held, change, bias, {"steps": steps, "batch": batch, "lr": lr, "seed": seed}),
+        _judged(
+            model,
+            inputs,
+            held,
+            change,
+            bias,
+            {"steps": steps, "batch_size": batch_size, "lr": lr, "seed": seed},
+        ),
     )
 
 
