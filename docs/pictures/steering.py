@@ -31,12 +31,16 @@ found = steer.dose_response(
     LogitDifference(RIGHT, WRONG),
     doses=DOSES,
     neutral=others,
+    neutral_pos=slice(16, -1),  # the second block, which the first one tells
     draws=6,
 )
 assert found.damage is not None
 figure = make_subplots(
     cols=2,
-    subplot_titles=("Logit of token 7 minus that of token 12", "Loss of the next token on neutral tokens"),
+    subplot_titles=(
+        "Logit of token 7 minus that of token 12",
+        "Loss of the next token, in a block that came before",
+    ),
     horizontal_spacing=0.12,
 )
 low, high = found.result.interval

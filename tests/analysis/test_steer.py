@@ -176,3 +176,14 @@ def test_refusals(call: Any, words: str):
     with pytest.raises(InputError) as raised:
         call(random_model())
     assert words in str(raised.value)
+
+
+def test_damage_is_measured_where_it_is_asked():
+    model = random_model(normalization_type=None)
+    neutral = random_tokens(4, seed=5)
+    given: dict[str, Any] = {"doses": (0.0, 50.0), "neutral": neutral, "draws": 0}
+    found = steered(model, model.W_U[:, 3].detach(), neutral_pos=slice(2, 4), **given)
+    assert found.damage is not None
+    logits = model(neutral).detach().log_softmax(-1)[:, 2:4]
+    wanted = -logits.gather(-1, neutral[:, 3:5, None])[..., 0].mean(1)
+    assert_equal(found.damage.sel(measure="loss", direction="steering", dose="0").per_sample, wanted)

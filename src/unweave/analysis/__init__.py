@@ -1,8 +1,9 @@
 """Techniques: one a file. Each takes a model and tokens, never a path."""
 
-from unweave.analysis import circuits, edges, features, patching, paths, scrub, steer, store
+from unweave.analysis import circuits, das, edges, features, patching, paths, scrub, steer, store
 from unweave.analysis.checks import check
 from unweave.analysis.component_ablation import ablate_components
+from unweave.analysis.das import distributed_alignment_search, interchange_accuracy
 from unweave.analysis.direct_logits import direct_logit_attribution
 from unweave.analysis.erasure import Eraser, Erasure, erase, leace
 from unweave.analysis.gradients import attribution_patching
@@ -23,6 +24,7 @@ from unweave.analysis.qk_ov import (
 from unweave.analysis.scrub import causal_scrubbing
 from unweave.analysis.sparse_probes import sparse_probe
 from unweave.analysis.steer import dose_response, mean_difference
+from unweave.analysis.subspaces import patch_subspace
 from unweave.analysis.tuned_lens import TunedLens, tuned_lens
 from unweave.analysis.views import view_attention, view_logit_lens, view_predictions
 
@@ -38,12 +40,15 @@ __all__ = [
     "circuits",
     "composition",
     "copying_scores",
+    "das",
     "direct_logit_attribution",
+    "distributed_alignment_search",
     "dose_response",
     "edges",
     "erase",
     "features",
     "head_kinds",
+    "interchange_accuracy",
     "leace",
     "lens_logits",
     "logit_lens",
@@ -52,6 +57,7 @@ __all__ = [
     "noising_and_denoising",
     "ov_circuit",
     "ov_directions",
+    "patch_subspace",
     "patching",
     "path_patching",
     "paths",

@@ -19,7 +19,7 @@ from unweave.core import seeds
 from unweave.core.errors import InputError
 from unweave.core.results import Result
 from unweave.engine.inputs import Inputs, as_inputs, require_model
-from unweave.engine.layout import STREAM, Selection, dims_of
+from unweave.engine.layout import STREAM, Index, Selection, dims_of
 from unweave.engine.metrics import KL, Function, Loss, Metric
 from unweave.engine.site import Intervention, Site
 from unweave.engine.sweep import sweep
@@ -109,6 +109,7 @@ def dose_response(
     *,
     doses: Sequence[float] = (-2.0, -1.0, 0.0, 1.0, 2.0),
     neutral: Tensor | Inputs | None = None,
+    neutral_pos: Index = None,
     draws: int = 4,
     tolerance: float = TOLERANCE,
     seed: int = 0,
@@ -121,6 +122,7 @@ def dose_response(
         direction: `[d]`, or `[pos, d]` with one for each position of the site.
         doses: what it is multiplied by.
         neutral: tokens that have nothing to do with it: how much is broken is measured on these.
+        neutral_pos: the positions at which it is measured, where a model has learned to predict; None is all.
         draws: random directions, each of the direction's norm (at each position).
         tolerance: nats by which the loss on neutral tokens may rise unmentioned.
         options: those of `sweep`, such as `attention_mask` (of `tokens`) or `memory`.
@@ -147,7 +149,11 @@ def dose_response(
         return _by_dose(found, tuple(directions), tuple(doses), direction)
 
     result = measured(tokens, metric, **options)
-    damage = None if neutral is None else _together([measured(neutral, what) for what in (KL(None), Loss())])
+    damage = (
+        None
+        if neutral is None
+        else _together([measured(neutral, what) for what in (KL(neutral_pos), Loss(pos=neutral_pos))])
+    )
     warnings = (*_no_better(result), *_damaged(damage, tolerance))
     return Steering(dataclasses.replace(result, warnings=warnings), damage)
 
