@@ -10,6 +10,7 @@ DOORS = {
     "from_pretrained": "unweave.pretrained.opening:from_pretrained",
     "encoder_from_pretrained": "unweave.pretrained.encoders:encoder_from_pretrained",
     "plot a result": "unweave.charts.results:plot_result",
+    "plot a circuit": "unweave.charts.circuits:plot_circuit",
     "load_tokenizer": "unweave.pretrained.tokenizers:load_tokenizer",
 }
 

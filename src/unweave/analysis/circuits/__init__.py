@@ -2,6 +2,7 @@
 
 from unweave.analysis.circuits.acdc import acdc
 from unweave.analysis.circuits.alternatives import Alternatives, equally_good, minimal_sets
+from unweave.analysis.circuits.curves import cmd, cpr, curve
 from unweave.analysis.circuits.evaluation import compare_ablations, evaluate
 from unweave.analysis.circuits.selection import threshold, top_k
 from unweave.core.circuit import Circuit
@@ -10,7 +11,10 @@ __all__ = [
     "Alternatives",
     "Circuit",
     "acdc",
+    "cmd",
     "compare_ablations",
+    "cpr",
+    "curve",
     "equally_good",
     "evaluate",
     "minimal_sets",
