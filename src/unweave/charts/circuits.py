@@ -49,7 +49,7 @@ def plot_circuit(circuit: Circuit, *, title: str | None = None) -> go.Figure:
             y=ys,
             mode="markers+text",
             text=[str(node) for node in place],
-            textposition="middle right",
+            textposition=["middle right" if node.kind == "mlp" else "middle left" for node in place],
             textfont={"size": 13},
             marker={"size": 13, "color": palette.NEUTRAL, "line": {"width": 1, "color": palette.NEUTRAL}},
             showlegend=False,
@@ -70,7 +70,7 @@ def plot_circuit(circuit: Circuit, *, title: str | None = None) -> go.Figure:
             "xaxis": {
                 "showticklabels": False,
                 "showgrid": False,
-                "range": [-0.6, max(xs) + 1.0],
+                "range": [-1.0, max(xs) + 1.0],
                 "ticks": "",
             },
             "yaxis": {"tickvals": rows, "ticktext": [_row(place, row) for row in rows], "showgrid": True},

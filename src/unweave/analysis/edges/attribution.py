@@ -75,7 +75,7 @@ def attribute(
             estimates = along_inputs(work, steps)
         else:
             estimates = along_activations(work, steps)
-        source, rechecks, warnings = _checked(work, estimates, method, recheck, seed)
+        source, rechecks, warnings = _checked(work, estimates, method, recheck, seed, normalise)
         warnings = [*about_choices(work, metric, operation, source), *warnings]
     values = work.clean + (estimates if work.clean.ndim else estimates.sum(-1))
     result = of_cells(
@@ -102,13 +102,14 @@ def _require_gradient(metric: Metric | Function) -> None:
 
 
 def _checked(
-    work: Rewired, estimates: Tensor, method: str, recheck: int, seed: int
-) -> tuple[Tensor, list[Recheck], list[str]]:
+    work: Rewired, estimates: Tensor, method: str, recheck: int, seed: int, normalise: bool
+) -> tuple[Tensor | None, list[Recheck], list[str]]:
     """The metric with every edge cut, what some edges do exactly, and what is to be said of that."""
     mean = estimates.mean(-1) if work.clean.ndim else estimates.sum(-1)
     every = list(range(len(mean)))
     if not recheck:
-        [source] = work.measured(work.cut([every]))
+        # One run more, which costs as much as the estimates do.
+        source = work.measured(work.cut([every]))[0] if normalise else None
         return source, [], ["no estimate was checked exactly: recheck=0", *about_nothing(mean)]
     top = mean.abs().argsort(descending=True)[:recheck].tolist()
     drawn = torch.randperm(len(mean), generator=seeds.generator(seed, "recheck"))[: 2 * recheck].tolist()
