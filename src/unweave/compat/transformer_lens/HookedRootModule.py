@@ -24,8 +24,12 @@ class HookedRootModule(StrictRootModule):
         super().__init__(*args, **kwargs)
 
     def setup(self) -> None:
-        """Name every HookPoint by its path; to be called at the end of `__init__`."""
+        """Name every module by its path, and find the HookPoints; to be called at the end of `__init__`."""
         super().setup()
+        for name, module in self.named_modules():
+            # Of a module that has something else under that name, it stays.
+            if name and not hasattr(module, "name"):
+                module.name = name  # pyright: ignore[reportArgumentType]
         for point in self.hook_points():
             point.heard = warn
 

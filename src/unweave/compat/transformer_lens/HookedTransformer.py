@@ -17,10 +17,12 @@ from unweave.compat.transformer_lens.config.hooked_transformer_config import Hoo
 from unweave.compat.transformer_lens.HookedRootModule import HookedRootModule
 from unweave.compat.warned import warn
 from unweave.core.errors import InputError
+from unweave.core.hook_point import HookPoint
 from unweave.model.config import DTYPES
 from unweave.model.config import HookedTransformerConfig as StrictConfig
 from unweave.model.generate import generate
 from unweave.model.init import init_weights
+from unweave.model.kv_cache import KeyValueCache
 from unweave.model.loss import Loss, Output
 from unweave.model.text.tokenizer import AnyTokenizer
 from unweave.model.transformer import HookedTransformer as StrictTransformer
@@ -78,6 +80,16 @@ class HookedTransformer(HookedRootModule, LoadsWeights, TakesModules):
                 remedy="open a pretrained model by HookedTransformer.from_pretrained(NAME)",
             )
         return HookedTransformerConfig.unwrap(cfg)
+
+    def _assemble(self, cfg: StrictConfig, device: torch.device) -> None:
+        super()._assemble(cfg, device)
+        if self.cfg.use_hook_tokens:
+            self.hook_tokens = HookPoint()
+            self.setup()
+
+    def _checked(self, tokens: Tensor, past: KeyValueCache | None) -> Tensor:
+        tokens = super()._checked(tokens, past)
+        return self.hook_tokens(tokens) if self.cfg.use_hook_tokens else tokens
 
     def init_weights(self) -> None:
         """Draw all weights anew."""

@@ -29,12 +29,13 @@ KEPT: dict[str, Any] = {
     "decoder_start_token_id": None,
     "uses_rms_norm": False,
     "layer_norm_folding": False,
+    # Read by the model alone: whether it has a hook on its tokens.
+    "use_hook_tokens": False,
 }
 # Fields of 3.9 that would change what the model computes, and can't be honoured.
 REFUSED: dict[str, Any] = {
     "load_in_4bit": False,
     "quantization_method": None,
-    "use_hook_tokens": False,
     "use_logn_attn": False,
     "train_seq_length": None,
     "use_dynamic_ntk_rope": False,
@@ -55,6 +56,8 @@ class HookedTransformerConfig(StrictConfig):
     Raises:
         InputError: as there, and for a field in REFUSED.
     """
+
+    use_hook_tokens: bool
 
     def __init__(
         self,
