@@ -77,6 +77,7 @@ def run(entry: dict[str, str], clones: Path, seconds: int) -> str:
             "PLOTLY_RENDERER": "json",
             "WANDB_MODE": "disabled",
             "HF_HUB_OFFLINE": "1",
+            "BROWSER": "true",
         }
         try:
             done = subprocess.run(

@@ -51,10 +51,10 @@ class Outcome:
         return f"{told}; largest error {worst:.0e}{instead}"
 
 
-def run_case(case: Case, worker: Worker, folder: Path) -> Outcome:
+def run_case(case: Case, worker: Worker, folder: Path, door: bool = False) -> Outcome:
     """Build ours, give the peer the same config, weights and tokens, and compare."""
     try:
-        model = our_model(case.config)
+        model = our_model(case.config, door)
     except NotYet as refused:
         return Outcome(case.name, not_yet=str(refused))
     weights = random_weights(model.state_dict())
@@ -81,6 +81,7 @@ def main() -> int:
     parser.add_argument("--only", default="", help="only cases whose name holds this text")
     parser.add_argument("--complete", action="store_true", help="fail also on what is not yet compared")
     parser.add_argument("-v", "--verbose", action="store_true", help="show every hook")
+    parser.add_argument("--door", action="store_true", help="our side is unweave.compat.transformer_lens")
     options = parser.parse_args()
     try:
         python = peer_python(options.peer_python)
@@ -89,20 +90,20 @@ def main() -> int:
         return 2
     with Worker(python, "bench.parity.tl_worker") as worker, tempfile.TemporaryDirectory() as name:
         outcomes: list[Outcome] = []
-        for run in runs(worker, Path(name), options.only):
+        for run in runs(worker, Path(name), options.only, options.door):
             outcomes.append(run)
             show(run, options.verbose)
     return conclude(outcomes, options.complete)
 
 
-def runs(worker: Worker, folder: Path, only: str) -> Iterator[Outcome]:
+def runs(worker: Worker, folder: Path, only: str, door: bool = False) -> Iterator[Outcome]:
     """Every comparison whose name holds the text `only`, as it is made."""
     for case in CASES:
         if only in case.name:
-            yield run_case(case, worker, folder)
+            yield run_case(case, worker, folder, door)
     for case in CALLED:
         if only in f"calls: {case.name}":
-            yield Outcome(f"calls: {case.name}", run_calls(case, worker, folder))
+            yield Outcome(f"calls: {case.name}", run_calls(case, worker, folder, door))
     if only in "factored matrices":
         yield Outcome("factored matrices", run_factored(worker, folder))
     if only in "how weights begin":

@@ -32,9 +32,9 @@ STEPS = (
 TOGETHER = STEPS[:4]
 
 
-def given_to_both(case: Case) -> tuple[HookedTransformer, Tensors]:
+def given_to_both(case: Case, door: bool = False) -> tuple[HookedTransformer, Tensors]:
     """Our model of a case with random weights, and the file's content: weights, tokens, attention mask."""
-    model = our_model(case.config)
+    model = our_model(case.config, door)
     weights = random_weights(model.state_dict())
     model.load_state_dict(weights)
     tensors = {**weights, "tokens": random_tokens(case.config)}
@@ -43,14 +43,14 @@ def given_to_both(case: Case) -> tuple[HookedTransformer, Tensors]:
     return model.eval(), tensors
 
 
-def run_calls(case: Case, worker: Worker, folder: Path) -> list[Finding]:
+def run_calls(case: Case, worker: Worker, folder: Path, door: bool = False) -> list[Finding]:
     """Every call of one case on both, and each of its tensors compared.
 
     Raises:
         NotYet: if our config refuses the case.
         RuntimeError: if the peer cannot run it.
     """
-    model, tensors = given_to_both(case)
+    model, tensors = given_to_both(case, door)
     inputs, outputs = folder / "inputs.safetensors", folder / "outputs.safetensors"
     save_file(tensors, inputs)
     flags, processed, refused = our_processed(model, case.config)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+import unweave.compat.transformer_lens as compat
 from bench.parity.differences import KNOWN, Difference, Tensors, known_difference, pending
 from unweave.core.errors import InputError
 from unweave.model.config import HookedTransformerConfig
@@ -31,13 +32,15 @@ class NotYet(Exception):
     """Our library refuses this config or argument, in words of its own."""
 
 
-def our_model(config: dict[str, Any]) -> HookedTransformer:
-    """Our model of this config.
+def our_model(config: dict[str, Any], door: bool = False) -> HookedTransformer:
+    """Our model of this config, or that of `unweave.compat.transformer_lens`.
 
     Raises:
         NotYet: if our config refuses it.
     """
     try:
+        if door:
+            return compat.HookedTransformer(compat.HookedTransformerConfig(**{"device": "cpu", **config}))
         return HookedTransformer(HookedTransformerConfig.from_dict(config))
     except InputError as error:
         raise NotYet(f"wanted {error.wanted}; got {error.got}") from error
