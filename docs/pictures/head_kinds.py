@@ -19,5 +19,5 @@ figure = charts.heatmap(
     colour_title="mean attention",
     limits=(0.0, 1.0),
 )
-figure.update_traces(text=found.sel(measure="score").values.numpy().round(2), texttemplate="%{text}")
+figure.update_traces(text=found.sel(measure="score").values.numpy().round(2), texttemplate="%{text:.2f}")
 screenshot(figure, "head-kinds", height=460)

@@ -6,9 +6,11 @@ from unweave.analysis.component_ablation import ablate_components
 from unweave.analysis.das import distributed_alignment_search, interchange_accuracy
 from unweave.analysis.direct_logits import direct_logit_attribution
 from unweave.analysis.erasure import Eraser, Erasure, erase, leace
+from unweave.analysis.fourier import fourier_basis, fourier_logits, fourier_norms, fourier_pairs
 from unweave.analysis.gradients import attribution_patching
 from unweave.analysis.head_kinds import head_kinds
 from unweave.analysis.lens import lens_logits, logit_lens
+from unweave.analysis.max_activating import Examples, max_activating
 from unweave.analysis.nodes import nodes
 from unweave.analysis.noising import noising_and_denoising
 from unweave.analysis.paths import path_patching
@@ -22,6 +24,7 @@ from unweave.analysis.qk_ov import (
     qk_circuit,
 )
 from unweave.analysis.scrub import causal_scrubbing
+from unweave.analysis.self_repair import self_repair
 from unweave.analysis.sparse_probes import sparse_probe
 from unweave.analysis.steer import dose_response, mean_difference
 from unweave.analysis.subspaces import patch_subspace
@@ -31,6 +34,7 @@ from unweave.analysis.views import view_attention, view_logit_lens, view_predict
 __all__ = [
     "Eraser",
     "Erasure",
+    "Examples",
     "OVDirections",
     "TunedLens",
     "ablate_components",
@@ -47,11 +51,16 @@ __all__ = [
     "edges",
     "erase",
     "features",
+    "fourier_basis",
+    "fourier_logits",
+    "fourier_norms",
+    "fourier_pairs",
     "head_kinds",
     "interchange_accuracy",
     "leace",
     "lens_logits",
     "logit_lens",
+    "max_activating",
     "mean_difference",
     "nodes",
     "noising_and_denoising",
@@ -64,6 +73,7 @@ __all__ = [
     "probe",
     "qk_circuit",
     "scrub",
+    "self_repair",
     "sparse_probe",
     "steer",
     "store",
