@@ -2,6 +2,8 @@
 
 The peer's passes are timed one by one, in turn with our sweeps; of its passes `--passes` are run, spread
 over the grid, and their mean is scaled to all of them (a pass takes as long whatever is patched). Seconds.
+Ours is all that `unweave.sweep` does: the source's run, eight random controls (that many more patches than the
+loop makes), hashes of weights and data, intervals. The loop's source run is not counted.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--passes", type=int, default=12, help="of the peer's, a round")
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--device", help="where both run; else the CPU, then a GPU if there is one")
     parser.add_argument("--peer", help="the Python with transformer-lens 3.9.0")
     given = parser.parse_args()
     try:
@@ -36,13 +39,21 @@ def main() -> int:
     except PeerAbsent as absent:
         print(f"TransformerLens is left out: {absent}")
         peer = None
-    print(f"{'':<48}{'Unweave':>10}{'TransformerLens':>18}")
-    for name in given.only or CASES:
-        print(measured(name, peer, given.rounds, given.passes, given.threads), flush=True)
+    for device in [given.device] if given.device else devices():
+        print(f"{device:<48}{'Unweave':>10}{'TransformerLens':>18}")
+        for name in given.only or CASES:
+            print(measured(name, peer, given.rounds, given.passes, given.threads, device), flush=True)
     return 0
 
 
-def measured(name: str, peer: Path | None, rounds: int, passes: int, threads: int | None) -> str:
+def devices() -> list[str]:
+    """The CPU, and a GPU if there is one."""
+    import torch
+
+    return ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+
+
+def measured(name: str, peer: Path | None, rounds: int, passes: int, threads: int | None, device: str) -> str:
     """One line of the table."""
     case = CASES[name]
     with ExitStack() as stack:
@@ -52,13 +63,13 @@ def measured(name: str, peer: Path | None, rounds: int, passes: int, threads: in
             theirs = stack.enter_context(Worker(peer, "bench.sweeps.tl_worker", threads=threads))
         workers = [worker for worker in (ours, theirs) if worker is not None]
         for worker in workers:
-            asked(worker, "build", name)
+            asked(worker, "build", name, device)
         taken: dict[str, list[float]] = {"ours": [], "theirs": []}
-        asked(ours, "sweep", name)
+        asked(ours, "sweep", name, device)
         for _ in range(rounds):
-            taken["ours"].append(asked(ours, "sweep", name))
+            taken["ours"].append(asked(ours, "sweep", name, device))
             if theirs is not None:
-                taken["theirs"].append(asked(theirs, "sweep", name, passes) * case.passes)
+                taken["theirs"].append(asked(theirs, "sweep", name, device, passes) * case.passes)
     line = f"{case.title:<48}{median(taken['ours']):>10.2f}"
     if not taken["theirs"]:
         return line
@@ -72,8 +83,8 @@ def measured(name: str, peer: Path | None, rounds: int, passes: int, threads: in
     return f"{line}{median(taken['theirs']):>18.2f}   {median(ratios):.1f} times faster {span}{aim}"
 
 
-def asked(worker: Worker, ask: str, name: str, passes: int = 0) -> float:
-    reply = worker.ask(ask=ask, name=name, passes=passes)
+def asked(worker: Worker, ask: str, name: str, device: str, passes: int = 0) -> float:
+    reply = worker.ask(ask=ask, name=name, passes=passes, device=device)
     if "error" in reply:
         raise subprocess.SubprocessError(f"{worker.module} could not {ask} {name}: {reply['error']}")
     return reply.get("seconds", 0.0)

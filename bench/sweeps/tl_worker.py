@@ -13,13 +13,13 @@ from bench.sweeps.cases import CASES, Case
 
 
 class Passes:
-    def answer(self, ask: str, name: str, passes: int) -> dict[str, Any]:
+    def answer(self, ask: str, name: str, passes: int, device: str) -> dict[str, Any]:
         case = CASES[name]
         if ask == "build":
             library = TransformerLens()
             library.shape = case.shape
             torch.manual_seed(0)
-            self.model = library.build()
+            self.device, self.model = device, library.build().to(device, print_details=False)
             return {}
         return {"seconds": self.mean_pass(case, passes)}
 
@@ -27,9 +27,10 @@ class Passes:
     def mean_pass(self, case: Case, passes: int) -> float:
         """Seconds a pass, over `passes` of them spread over the grid."""
         tokens, source = (
-            torch.randint(0, case.shape.d_vocab, (case.samples, case.positions)) for _ in range(2)
+            torch.randint(0, case.shape.d_vocab, (case.samples, case.positions)).to(self.device)
+            for _ in range(2)
         )
-        rows = torch.arange(case.samples)
+        rows = torch.arange(case.samples, device=self.device)
         _, cache = self.model.run_with_cache(source)
         inner = case.passes // case.shape.n_layers
         cells = [int(i * case.passes / passes) for i in range(passes)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ from torch import Tensor
 from tests.model.features import FEATURES
 from tests.model.small import small_model
 from tests.planted.loaded import exact
-from unweave import HookedTransformer
-from unweave.analysis import check
+from unweave import HookedTransformer, planted
+from unweave.analysis import check, invariants
 from unweave.analysis.invariants import CHECKS
 from unweave.cli.main import main
 
@@ -60,6 +61,41 @@ def test_planted_models_pass(name: str):
     loaded = exact(name)
     found = check(loaded.model, loaded.inputs(3)[::13])
     assert found.passed, found
+
+
+def test_steps_of_saturated_attention_are_followed():
+    """One rule over the whole way is off there: the way must be cut where attention switches."""
+    model = exact("induction").model
+    assert statuses(model)[COMPLETE] == "passed"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(invariants, "PIECES", 1)
+        assert statuses(model)[COMPLETE] == "failed"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", planted.names())
+def test_every_planted_model_passes_or_is_said_to_jump(name: str):
+    found = check(exact(name).model)
+    assert found.passed, found
+    told = {one.note for one in found.checks if one.name == COMPLETE and one.status == "skipped"}
+    assert not told or name in ("cancel", "fraction-of-previous", "histogram", "sort-by-frequency")
+    assert all("the metric jumps" in note or "one logit" in note for note in told)
+
+
+@pytest.mark.slow
+def test_a_jump_is_no_failure_and_is_told():
+    """The sign of a number has no gradient anywhere: no rule can follow it."""
+    model = model_of()
+
+    def step(tensor: Tensor, hook: Any) -> Tensor:
+        tensor = tensor.clone()
+        tensor[:, -1, :4] += 2.0 * tensor[:, -1, :4].detach().sign()
+        return tensor
+
+    model.add_hook("blocks.1.hook_resid_mid", step)
+    found = {one.name: one for one in check(model).checks}[COMPLETE]
+    assert found.status == "skipped", found
+    assert re.search("the metric jumps, by .* no quadrature follows that", found.note)
 
 
 def test_a_hook_that_edits_later_runs_fails():

@@ -24,8 +24,11 @@ from unweave.model.transformer import HookedTransformer
 
 # Integrated attribution sums to the effect up to this part of it.
 COMPLETE = 0.02
-# How much of the way from one run to the other is tried.
-PARTS = (1.0, 0.25, 0.05, 0.01, 0.001)
+# Into how many pieces the way from one run to the other is cut, how narrow the last ones may be, and from how many on
+# it is given up if half of the difference at first is still spread over pieces as wide as this.
+PIECES, FEW = 64, 16
+SPREAD = 2**-4
+NARROWEST = 2**-8
 # Sites that pass a tensor on unchanged from where all of a layer's input lies.
 STREAMS = ("resid_pre", "resid_mid", "resid_post")
 
@@ -212,44 +215,94 @@ def linearised(case: Case) -> Pairs:
 def complete(case: Case) -> Pairs:
     """Integrated attributions of a layer's positions sum to the effect of patching it whole.
 
-    Where attention or neurons switch on the way to the other run, no affordable number of steps
-    follows them: then a smaller part of the way is taken. Where they are saturated throughout, as in
-    some planted models, that may not be enough, and the check fails for want of steps.
+    The way to the other run is cut in two wherever the two differ most, until they agree: that
+    follows attention and neurons that switch on the way. Where what differs is left in pieces too
+    narrow to be cut again, the metric jumps there, and no quadrature can tell; a gradient that stops
+    on the way differs in wide ones as well.
     """
-    model = case.model
-    logits = case.logits(case.clean)
-    right, wrong = _two_tokens(logits)
+    right, wrong = _two_tokens(case.logits(case.clean))
     if wrong is None:
         raise Skipped("one logit has no difference to measure")
-    metric, layer = LogitDifference(right, wrong), model.cfg.n_layers // 2
+    metric, layer = LogitDifference(right, wrong), case.model.cfg.n_layers // 2
     name = block_site(layer, "resid_pre")
+    first = _piece(case, name, metric, 0.0, 1.0)
+    pieces, small = [first], 1e-3 * float(first.clean.abs().max())
+    while True:
+        found, whole = (
+            torch.stack(parts).sum(0) for parts in zip(*((p.found, p.whole) for p in pieces), strict=True)
+        )
+        size = max(float(whole.abs().max()), small)
+        error = float((found - whole).abs().max()) / size
+        wide = [piece for piece in pieces if piece.width > NARROWEST]
+        jumps = sum(piece.error for piece in wide) <= COMPLETE * size
+        # Written so that nan is given up too.
+        spread = sum(piece.error for piece in pieces if piece.width >= SPREAD)
+        stuck = len(pieces) >= FEW and not spread <= first.error / 2
+        if error <= COMPLETE or jumps or stuck or not math.isfinite(error) or len(pieces) >= PIECES:
+            break
+        worst = max(wide, key=lambda piece: piece.error)
+        pieces.remove(worst)
+        middle = (worst.start + worst.end) / 2
+        pieces += [_piece(case, name, metric, *ends) for ends in ((worst.start, middle), (middle, worst.end))]
+    if error > COMPLETE and jumps:
+        raise Skipped(
+            f"the metric jumps, by {error * size:.2g} within pieces of {NARROWEST:g} of the way at resid_pre {layer}: "
+            "attention or neurons are saturated on both sides, and no quadrature follows that"
+        )
+    # Compared as values, so that an effect of nothing has a size too.
+    return [
+        (f"resid_pre {layer}, the way in {len(pieces)} pieces", (found - whole) / size + 1.0, torch.ones(()))
+    ]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A piece of the way, from `start` to `end`.
+
+    Args:
+        clean: the metric at its start, `[sample]`.
+        found, whole: what it changes that by attribution, and as measured.
+    """
+
+    start: float
+    end: float
+    clean: Tensor
+    found: Tensor
+    whole: Tensor
+
+    @property
+    def width(self) -> float:
+        """Its part of the way."""
+        return self.end - self.start
+
+    @property
+    def error(self) -> float:
+        """How far the two are apart."""
+        return float((self.found - self.whole).abs().max())
+
+
+def _piece(case: Case, name: str, metric: LogitDifference, start: float, end: float) -> Piece:
     here, there = (
-        model.run_with_cache(run.tokens, names_filter=name, return_type=None, **run.others)[1][name]
+        case.model.run_with_cache(run.tokens, names_filter=name, return_type=None, **run.others)[1][name]
         for run in (case.clean, case.other)
     )
-    pairs: Pairs = []
-    for part in PARTS:
-        given: dict[str, Any] = {"metric": metric, "controls": 0, "allow_equal": True}
-        source = {name: here + part * (there - here)}
-        whole = sweep(model, case.clean, {"all": Site(name).interchange(source)}, **given)
+    given: dict[str, Any] = {"metric": metric, "controls": 0, "allow_equal": True}
+    source = {name: here + end * (there - here)}
+    # A piece begins where this hook puts the run.
+    with case.model.hooks([(name, _put(here + start * (there - here)))] if start else []):
+        whole = sweep(case.model, case.clean, {"all": Site(name).interchange(source)}, **given)
         found = sweep(
-            model, case.clean, (name, "pos"), source=source, **given, method="integrated", steps=32, recheck=0
+            case.model,
+            case.clean,
+            (name, "pos"),
+            source=source,
+            **given,
+            method="integrated",
+            steps=16,
+            recheck=0,
         )
-        # Compared as values, so that an effect of nothing has a size too.
-        start = whole.baselines["clean"]
-        effects = [result.effect_per_sample.sum(0) for result in (found, whole)]
-        small = 1e-3 * float(start.abs().max())
-        size = max(float(effects[1].abs().max()), small)
-        pairs = [
-            (
-                f"resid_pre {layer}, {part:g} of the way",
-                (effects[0] - effects[1]) / size + 1.0,
-                torch.ones(()),
-            )
-        ]
-        if relative_error(*pairs[0][1:]) <= COMPLETE:
-            break
-    return pairs
+    effects = (result.effect_per_sample.sum(0) for result in (found, whole))
+    return Piece(start, end, whole.baselines["clean"], *effects)
 
 
 # In the order in which they are run and told.

@@ -145,7 +145,8 @@ def chosen(index: Index, size: int, dim: str) -> Choice:
                 # One position a sample.
                 indices = indices[:, None]
         case int() if not isinstance(index, bool):
-            indices = torch.tensor([index])
+            _require_within(index, size, dim)
+            return slice(index % size, index % size + 1)
         case _ if not isinstance(index, bool | str):
             indices = torch.tensor(list(cast(Sequence[int], index)), dtype=torch.long)
         case _:
@@ -155,11 +156,8 @@ def chosen(index: Index, size: int, dim: str) -> Choice:
 
 def _within(indices: Int[Tensor, "..."], size: int, dim: str) -> Choice:
     _nonempty(slice(0), indices.numel(), dim)
-    outside = indices[(indices < -size) | (indices >= size)]
-    if len(outside):
-        raise InputError(
-            wanted=f"{dim} from {-size} to {size - 1}", got=str(outside[0].item()), remedy="check the site"
-        )
+    for end in (indices.min(), indices.max()):
+        _require_within(int(end), size, dim)
     indices = indices % size
     ordered = indices.sort(-1).values
     if (ordered[..., 1:] == ordered[..., :-1]).any():
@@ -167,6 +165,11 @@ def _within(indices: Int[Tensor, "..."], size: int, dim: str) -> Choice:
     if indices.ndim == 1 and torch.equal(indices, torch.arange(len(indices)) + indices[0]):
         return slice(int(indices[0]), int(indices[-1]) + 1)
     return indices
+
+
+def _require_within(index: int, size: int, dim: str) -> None:
+    if not -size <= index < size:
+        raise InputError(wanted=f"{dim} from {-size} to {size - 1}", got=str(index), remedy="check the site")
 
 
 def _outer(places: list[Choice], shape: torch.Size) -> tuple[Tensor, ...]:

@@ -16,6 +16,11 @@ from unweave.model.config import HookedTransformerConfig
 # cores larger batches were not faster.
 MEMORY = 256 * 2**20
 
+# Multiplications that take about as long as what one call of a layer costs besides its arithmetic.
+# Measured on two cores; on a GPU a guess by its speed. Whatever it is, the numbers stay the same.
+CALL = {"cpu": 1e8}
+CALL_ELSEWHERE = 1e10
+
 # Sites that hold a stream for each head.
 WIDE = ("attn.hook_result", "hook_attn_in", "hook_q_input", "hook_k_input", "hook_v_input")
 
@@ -45,6 +50,7 @@ class Planner:
         memory: bytes that a batch may take; one patch of one sample is the least that is run.
         reuse: whether positions before the first one touched can be left out.
         splittable: whether the metric can be measured sample by sample.
+        call: multiplications that take as long as a call of a layer costs besides.
     """
 
     cfg: HookedTransformerConfig
@@ -54,23 +60,53 @@ class Planner:
     memory: int
     reuse: bool
     splittable: bool
+    call: float = CALL["cpu"]
 
     def batches(self, patches: Sequence[Patch]) -> list[Batch]:
         """Every patch in batches that together cover all samples."""
         n_samples = self.shape[0]
         alone: list[Batch] = []
-        groups: dict[tuple[int, frozenset[str]], list[int]] = defaultdict(list)
+        groups: dict[frozenset[str], list[int]] = defaultdict(list)
         for number, patch in enumerate(patches):
             whole = self.foreign.first is not None or self._in_one_call(patch)
             if whole or patch.alone:
                 alone.append(Batch((number,), 0, slice(0, n_samples), whole))
             else:
-                groups[patch.first_position if self.reuse else 0, patch.kinds].append(number)
+                groups[patch.kinds].append(number)
         shared: list[Batch] = []
-        for (offset, kinds), numbers in groups.items():
-            numbers.sort(key=lambda number: patches[number].start)
-            shared += self._split(numbers, offset, self._bytes(offset, kinds))
+        for kinds, together in groups.items():
+            for offset, numbers in self._bands(together, patches):
+                numbers.sort(key=lambda number: patches[number].start)
+                shared += self._split(numbers, offset, self._bytes(offset, kinds))
         return alone + shared
+
+    def _bands(self, numbers: Sequence[int], patches: Sequence[Patch]) -> list[tuple[int, list[int]]]:
+        """Patches that are run from one position on, the earliest that any of them touches.
+
+        A band ends where what it computes in vain would take longer than the calls that a further one
+        costs: with as many patches at each position that is about the best there is.
+        """
+        if not self.reuse:
+            return [(0, list(numbers))]
+        by_offset: dict[int, list[int]] = defaultdict(list)
+        for number in numbers:
+            by_offset[patches[number].first_position].append(number)
+        bands: list[tuple[int, list[int]]] = []
+        spare = 0.0
+        for offset, own in sorted(by_offset.items()):
+            layers = [self.cfg.n_layers - patches[number].start for number in own]
+            if bands:
+                spare -= (offset - bands[-1][0]) * sum(layers) * self.shape[0] * self._multiplications()
+            if not bands or spare < 0:
+                bands.append((offset, []))
+                spare = self.call * max(layers)
+            bands[-1][1].extend(own)
+        return bands
+
+    def _multiplications(self) -> int:
+        """About how many one position of one sample takes in a layer."""
+        cfg = self.cfg
+        return cfg.d_model * (4 * cfg.n_heads * cfg.d_head + 3 * (cfg.d_mlp or 0))
 
     def _split(self, numbers: list[int], offset: int, each: int) -> list[Batch]:
         """Batches of patches that take `each` bytes a sample."""
@@ -104,6 +140,11 @@ class Planner:
         if self.cfg.positional_embedding_type == "shortformer":
             once.append("hook_pos_embed")
         return any(name.endswith(tuple(once)) for name in patch.names)
+
+
+def call_on(device: torch.device) -> float:
+    """What a call of a layer costs there, in multiplications."""
+    return CALL.get(device.type, CALL_ELSEWHERE)
 
 
 def size_of(dtype: torch.dtype) -> int:

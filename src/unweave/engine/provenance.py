@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -45,9 +46,14 @@ def _checksums(tensor: Tensor) -> bytes:
     raw = tensor.detach().contiguous().flatten().view(torch.uint8)
     padding = -len(raw) % 8
     words = (torch.cat([raw, raw.new_zeros(padding)]) if padding else raw).view(torch.int64)
-    weights = torch.randint(
-        -(2**63), 2**63 - 1, (WORDS,), generator=seeds.generator(0, "checksum"), dtype=torch.int64
-    ).to(words.device)
-    weights |= 1
+    weights = _weights(words.device)
     sums = [(block * weights[: len(block)]).sum() for block in words.split(WORDS)]
     return torch.stack(sums).cpu().numpy().tobytes() if sums else b""
+
+
+@cache
+def _weights(device: torch.device) -> Tensor:
+    """Odd numbers, always the same."""
+    generator = seeds.generator(0, "checksum")
+    drawn = torch.randint(-(2**63), 2**63 - 1, (WORDS,), generator=generator, dtype=torch.int64)
+    return (drawn | 1).to(device)

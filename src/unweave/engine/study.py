@@ -16,7 +16,7 @@ from unweave.engine.grid import Grid, crossed, listed, parsed
 from unweave.engine.inputs import Inputs
 from unweave.engine.metrics import Bound, Function, Metric, bind
 from unweave.engine.operations import Operation
-from unweave.engine.planner import Planner, size_of
+from unweave.engine.planner import Planner, call_on, size_of
 from unweave.model.transformer import HookedTransformer
 
 
@@ -66,6 +66,7 @@ class Study:
             memory,
             reuse=base.keys_values is not None,
             splittable=isinstance(metric, Metric),
+            call=call_on(device),
         )
         executor = Executor(model, base, foreign, bound, planner, progress=progress)
         if changes is None:
