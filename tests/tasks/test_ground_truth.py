@@ -37,7 +37,9 @@ def test_k_back(k: int):
 
 
 @pytest.mark.parametrize(
-    ("kind", "rule"), [(Copy, list), (Reverse, lambda row: row[::-1]), (Sort, sorted)], ids=str
+    ("kind", "rule"),
+    [(Copy, list), (Reverse, lambda row: row[::-1]), (Sort, sorted)],
+    ids=["copy", "reverse", "sort"],
 )
 def test_what_comes_after_the_separator(kind: type[Transduction], rule):
     task = kind(d_vocab=7, length=4)
