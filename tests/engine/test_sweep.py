@@ -322,3 +322,48 @@ def test_nothing_is_left_on_the_model(model: HookedTransformer):
     assert torch.equal(model(TOKENS), before)
     assert model.run_offset == offset
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("memory", [1, 2**28])
+@pytest.mark.parametrize("kind", ["add", "set"])
+def test_values_of_each_sample_stay_with_their_sample_when_samples_are_split(
+    model: HookedTransformer, kind: str, memory: int
+):
+    value = torch.randn(
+        3, 2, model.cfg.d_model, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
+    )
+    site = Site("resid_pre", 1, pos=slice(2, 4))
+    given = site.add(value) if kind == "add" else site.set(value)
+    result = sweep(model, TOKENS, [given], metric=METRIC, controls=0, memory=memory)
+
+    def by_hand(tensor: Tensor, *, hook: Any) -> Tensor:
+        new = tensor.clone()
+        new[:, 2:4] = value if kind == "set" else new[:, 2:4] + value
+        return new
+
+    wanted = difference(naive.logits_with(model, GIVEN, [("blocks.1.hook_resid_pre", by_hand)]))
+    assert_equal_to(1e-10, result.per_sample[0], wanted)
+    # The mistake: the first rows for every part of the samples.
+    assert not torch.allclose(wanted, difference(naive.logits_with(model, GIVEN, [
+        ("blocks.1.hook_resid_pre", lambda tensor, *, hook: by_hand_first(tensor, value, kind))])))  # fmt: skip
+
+
+def by_hand_first(tensor: Tensor, value: Tensor, kind: str) -> Tensor:
+    new = tensor.clone()
+    new[:, 2:4] = value[:1] if kind == "set" else new[:, 2:4] + value[:1]
+    return new
+
+
+def test_values_for_another_number_of_samples_are_refused_before_anything_runs(model: HookedTransformer):
+    for memory in (1, 2**28):
+        with pytest.raises(InputError) as raised:
+            sweep(
+                model,
+                TOKENS,
+                [Site("resid_pre", 1).add(torch.zeros(6, 7, 16, dtype=torch.float64))],
+                metric=METRIC,
+                memory=memory,
+            )
+        assert str(raised.value).startswith(
+            "wanted values for each of 3 samples, or for all; got 6 rows, of shape (6, 7, 16); give the first dimension"
+        )

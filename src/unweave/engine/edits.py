@@ -14,7 +14,7 @@ from unweave.core.errors import InputError
 from unweave.core.hooks import HookFunction, HookPoint
 from unweave.engine.inputs import Inputs
 from unweave.engine.layout import Selection, dims_of, layer_of, orthonormal
-from unweave.engine.operations import Operation
+from unweave.engine.operations import Operation, Valued
 from unweave.engine.runs import Runs
 from unweave.engine.site import Change, Intervention
 from unweave.model.transformer import HookedTransformer
@@ -64,7 +64,10 @@ class Edit:
                     got=str(tuple(target.shape)),
                     remedy="name as many positions of the source as of the site, and pass a run of the same model",
                 )
-        new = self.operation.replaced(old, target)
+        operation = self.operation
+        if isinstance(operation, Valued) and self.selection.dims:
+            operation = operation.of(samples)
+        new = operation.replaced(old, target)
         if self.basis is not None:
             if len(self.basis) != old.shape[-1]:
                 raise InputError(
@@ -186,6 +189,8 @@ class Binder:
         selection = Selection(name, site.index, self.base.shape[1])
         selection.first_position()
         basis = None if site.direction is None else self._basis(site.direction)
+        if isinstance(operation, Valued) and selection.dims:
+            operation.require_samples(self.base.shape[0])
         if not operation.sourced:
             return Edit(selection, operation, basis=basis)
         reference, read = self._reference(operation, name), selection

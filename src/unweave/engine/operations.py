@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, final
 
 import torch
@@ -66,12 +66,33 @@ class Operation(ABC):
         """What takes the place of `old`; `target` is what the source has there."""
 
 
-@final
 @dataclass(frozen=True, eq=False)
-class Set(Operation):
-    """Put `value` there: a number, one vector for all entries `[last]`, or one value an entry."""
+class Valued(Operation):
+    """What is done with a value that is given: a number, one vector for all entries `[last]`, or one an entry. Abstract."""
 
     value: Tensor | float
+
+    def require_samples(self, samples: int) -> None:
+        """Raise InputError for rows of values that are neither one a sample nor one for all."""
+        if isinstance(self.value, Tensor) and self.value.ndim > 1 and len(self.value) not in (1, samples):
+            raise InputError(
+                wanted=f"values for each of {samples} samples, or for all",
+                got=f"{len(self.value)} rows, of shape {tuple(self.value.shape)}",
+                remedy="give the first dimension the number of samples, or 1",
+            )
+
+    def of(self, samples: slice) -> Valued:
+        """The same for these samples."""
+        if isinstance(self.value, Tensor) and self.value.ndim > 1 and len(self.value) > 1:
+            return replace(self, value=self.value[samples])
+        return self
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Set(Valued):
+    """Put `value` there: a number, one vector for all entries `[last]`, or one value an entry."""
+
     kind: ClassVar[str] = "set"
 
     def replaced(self, old: Tensor, target: Tensor | None) -> Tensor:
@@ -81,10 +102,9 @@ class Set(Operation):
 
 @final
 @dataclass(frozen=True, eq=False)
-class Add(Operation):
+class Add(Valued):
     """Add `value`: a number, one vector for all entries `[last]`, or one value an entry."""
 
-    value: Tensor | float
     kind: ClassVar[str] = "add"
 
     def replaced(self, old: Tensor, target: Tensor | None) -> Tensor:
