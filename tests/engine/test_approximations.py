@@ -172,3 +172,14 @@ def test_what_is_refused(given: dict[str, Any], message: str):
     asked = {"over": "z", "source": OTHER, "metric": METRIC, **given}
     with pytest.raises(InputError, match=message):
         sweep(model_of(), TOKENS, asked.pop("over"), **asked, method="attribution")
+
+
+@pytest.mark.parametrize("method", ["attribution", "integrated"])
+def test_without_checks_and_controls_it_still_knows_whether_anything_is_changed(method: str):
+    model = small_model(n_layers=2, dtype="float64", positional_embedding_type="standard")
+    tokens = small_tokens()
+    given = {"metric": LogitDifference(3, 4), "method": method, "recheck": 0, "controls": 0}
+    over = ("z", "layer", "head")
+    assert sweep(model, tokens, over, source=(tokens + 1) % 11, **given).approximate
+    with pytest.raises(InputError, match="values equal everywhere to what they replace"):
+        sweep(model, tokens, over, source=tokens, **given)

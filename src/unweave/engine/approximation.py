@@ -51,7 +51,7 @@ def approximated(study: Study, method: str, steps: int, recheck: int, seed: int)
     wholes = study.wholes or [(patch, (number,)) for number, patch in enumerate(study.patches)]
     for patch in (*study.patches, *(whole for whole, _ in wholes)):
         only_name(patch)
-    gradients = Attributor(study.model, study.base, study.executor.foreign, bound)
+    gradients = Attributor(study.model, study.base, study.executor.foreign, bound, study.executor.watch)
     if method == "attribution":
         estimates = gradients.first_order(study.patches)
     else:

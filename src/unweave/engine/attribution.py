@@ -19,7 +19,7 @@ from torch import Tensor
 from unweave.core.errors import InputError
 from unweave.core.hooks import HookFunction, HookPoint
 from unweave.engine.base import Base, Foreign
-from unweave.engine.edits import Edit, HookEdit, Patch
+from unweave.engine.edits import Edit, HookEdit, Patch, Watch
 from unweave.engine.executor import called
 from unweave.engine.layout import AT_TOKENS
 from unweave.engine.metrics import Bound, Function
@@ -32,12 +32,14 @@ class Attributor:
 
     Args:
         metric: bound and with its clean values, or a function of logits.
+        watch: is shown what every patch changes.
     """
 
     model: HookedTransformer
     base: Base
     foreign: Foreign
     metric: Bound | Function
+    watch: Watch
 
     def first_order(self, patches: Sequence[Patch]) -> Float[Tensor, "patch sample"]:
         """`gradient · (new - old)`, with one gradient of the clean run for all patches."""
@@ -51,7 +53,10 @@ class Attributor:
             gradients = _gradients(total, [leaves[name] for name in names])
         by_name = dict(zip(names, gradients, strict=True))
         return torch.stack(
-            [attributed(patch, kept[only_name(patch)], by_name[only_name(patch)]) for patch in patches]
+            [
+                attributed(patch, kept[only_name(patch)], by_name[only_name(patch)], self.watch)
+                for patch in patches
+            ]
         )
 
     def integrated(
@@ -73,7 +78,7 @@ class Attributor:
                 mean = float(weight) * gradient + (0 if mean is None else mean)
             assert clean is not None and mean is not None
             for cell in cells:
-                results[cell] = attributed(patches[cell], clean, mean)
+                results[cell] = attributed(patches[cell], clean, mean, self.watch)
         return torch.stack([results[cell] for cell in range(len(patches))])
 
     def _along(self, whole: Patch, point: float) -> tuple[Tensor, Tensor]:
@@ -123,14 +128,16 @@ def only_name(patch: Patch) -> str:
 
 
 @torch.no_grad()
-def attributed(patch: Patch, clean: Tensor, gradient: Tensor) -> Float[Tensor, " sample"]:
+def attributed(patch: Patch, clean: Tensor, gradient: Tensor, watch: Watch) -> Float[Tensor, " sample"]:
     """`gradient · (new - old)`, sample by sample."""
     [*edits] = patch.edits
     if len(edits) == 1 and isinstance(edits[0], Edit):
         old, new = edits[0].values(clean, slice(None))
+        watch.see(edits[0], old, new)
         delta, gradient = _difference(old, new), edits[0].selection.get(gradient, slice(None))
     else:
         delta = _delta(patch, clean)
+        watch.changed = watch.changed or bool(delta.any())
     return (delta * gradient).flatten(1).sum(1)
 
 
