@@ -148,6 +148,8 @@ def _moved(
 def _disagreements(effect: Tensor, names: tuple[str, ...], told: dict[str, Any]) -> Iterator[str]:
     found = dict(zip(names, effect.tolist(), strict=True))
     subspace, whole = found["subspace"], found["whole site"]
+    if "read part" not in found:
+        yield "several weights read this site: whether the subspace holds directions that none reads was not checked"
     if not subspace:
         return
     if abs(whole) < HALF * abs(subspace) or whole * subspace < 0:
@@ -155,9 +157,7 @@ def _disagreements(effect: Tensor, names: tuple[str, ...], told: dict[str, Any])
             f"patching the subspace has an effect of {subspace:.3g}, and patching the whole site one of {whole:.3g}: the rest "
             "of the site works against it, or the subspace moves what the two runs don't differ in"
         )
-    if "read part" not in found:
-        yield "several weights read this site: whether the subspace holds directions that none reads was not checked"
-    elif abs(found["read part"]) < HALF * abs(subspace):
+    if "read part" in found and abs(found["read part"]) < HALF * abs(subspace):
         yield (
             f"the part of the subspace that the next weight reads has, patched by itself, an effect of {found['read part']:.3g} "
             f"of {subspace:.3g}: the effect may come from a dormant direction, which the runs don't differ in, moved by one that "
