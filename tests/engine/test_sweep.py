@@ -367,3 +367,30 @@ def test_values_for_another_number_of_samples_are_refused_before_anything_runs(m
         assert str(raised.value).startswith(
             "wanted values for each of 3 samples, or for all; got 6 rows, of shape (6, 7, 16); give the first dimension"
         )
+
+
+@pytest.mark.parametrize("memory", [1, 2**28])
+def test_the_last_layer_runs_only_the_positions_that_are_read(
+    model: HookedTransformer, memory: int, monkeypatch: pytest.MonkeyPatch
+):
+    widths: list[int] = []
+    mlp = model.blocks[2].mlp
+    forward = mlp.forward
+    monkeypatch.setattr(mlp, "forward", lambda x: (widths.append(x.shape[1]), forward(x))[1])
+    over = ("resid_pre", "layer", "pos")
+    late = LogitDifference(RIGHT, WRONG, pos=slice(5, None))
+    result = sweep(model, TOKENS, over, source=OTHER, metric=late, controls=0, memory=memory)
+    # The run without patches and the source's two, for its values and its own, go over everything.
+    whole = widths.count(7)
+    assert whole == 3 and set(widths) - {7} <= {1, 2}
+    widths.clear()
+    # What is changed within the layer, at an earlier position too, must run from there on.
+    sweep(model, TOKENS, ("resid_mid", "layer", "pos"), source=OTHER, metric=late, controls=0, memory=memory)
+    assert widths.count(7) > whole
+
+    def measure(logits: Tensor) -> Tensor:
+        return torch.stack(
+            [naive.logit_difference(logits, RIGHT, WRONG, torch.full((3,), p)) for p in (5, 6)]
+        ).mean(0)
+
+    assert_equal_to(1e-10, result.per_sample, resid_pre_by_hand(model, measure))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float
@@ -12,11 +12,13 @@ from torch import Tensor
 
 from unweave.core.errors import InputError
 from unweave.core.hooks import HookFunction, HookPoint
+from unweave.core.sites import block_site
 from unweave.engine.base import Base, Foreign
 from unweave.engine.edits import Edit, HookEdit, Patch, Watch, applied
 from unweave.engine.layout import AT_TOKENS, layer_of
 from unweave.engine.metrics import Bound, Function
 from unweave.engine.planner import Batch, Planner
+from unweave.model.block import TransformerBlock
 from unweave.model.transformer import HookedTransformer
 
 # Edits of the rows of a batch that belong to one patch.
@@ -88,10 +90,57 @@ class Executor:
                 fresh = self.base.streams[layer][samples, offset:].repeat(len(new), 1, 1)
                 stream = fresh if stream is None else torch.cat([stream, fresh])
             assert stream is not None
-            if layer < n_layers:
+            unread = self._unread(active, samples, offset) if layer == n_layers - 1 else 0
+            if unread:
+                stream = self._end(stream, active, samples, offset, unread)
+                offset += unread
+            elif layer < n_layers:
                 stream = self._layer(layer, stream, active, samples, offset)
         assert stream is not None
         return self._read(stream, active, samples, offset)
+
+    def _unread(self, active: Sequence[Patch], samples: slice, offset: int) -> int:
+        """How many positions from `offset` on the last layer needs for their keys and values alone.
+
+        Those before the first one that the metric reads, if nothing is changed within the layer or after it.
+        """
+        cfg = self.model.cfg
+        if not isinstance(self.metric, Bound) or self.base.keys_values is None:
+            return 0
+        if cfg.positional_embedding_type == "shortformer":
+            return 0
+        begins = block_site(cfg.n_layers - 1, "resid_pre")
+        for patch in active:
+            late = [edit for edit in patch.edits if layer_of(edit.name, cfg.n_layers) >= cfg.n_layers - 1]
+            if any(isinstance(edit, HookEdit) or edit.name != begins for edit in late):
+                return 0
+        where = self.metric.where[samples]
+        read = where[where >= offset]
+        return int(read.min()) - offset if len(read) else 0
+
+    def _end(
+        self, stream: Stream, active: Sequence[Patch], samples: slice, offset: int, unread: int
+    ) -> Float[Tensor, "row read d_model"]:
+        """The last layer from the first position on that is read, over the keys and values of those before."""
+        layer = self.model.cfg.n_layers - 1
+        name = block_site(layer, "resid_pre")
+        size = len(self.base.inputs.tokens[samples])
+        hook = self.model.hook_dict[name]
+        for number, patch in enumerate(active):
+            if patch.at(name):
+                own = stream[number * size : (number + 1) * size]
+                applied(own, patch.at(name), hook, samples, offset, self.watch)
+        more = cast(TransformerBlock, self.model.blocks[layer]).keys_values(stream[:, :unread])
+        past = self.base.past(layer, len(active), samples, offset, more)
+        mask = self.base.inputs.attention_mask
+        mask = None if mask is None else mask[samples, offset + unread :].repeat(len(active), 1)
+        return self.model(
+            stream[:, unread:],
+            start_at_layer=layer,
+            stop_at_layer=layer + 1,
+            attention_mask=mask,
+            past_kv_cache=past,
+        )
 
     def _embedded(self, active: Sequence[Patch], samples: slice, offset: int) -> Stream:
         inputs = self.base.inputs.of(samples)

@@ -90,13 +90,8 @@ class Attention(nn.Module):
         key_input = query_input if key_input is None else key_input
         value_input = key_input if value_input is None else value_input
         q = self.hook_q(self.project(query_input, "Q"))
-        k = self.hook_k(self.project(key_input, "K"))
-        v = self.hook_v(self.project(value_input, "V"))
-        if self.q_norm is not None and self.k_norm is not None:
-            q, k = self.q_norm(q), self.k_norm(k)
-        if self.cfg.clip_qkv is not None:
-            most = float(self.cfg.clip_qkv)
-            q, k, v = q.clamp(-most, most), k.clamp(-most, most), v.clamp(-most, most)
+        k, v = self.keys_values(key_input, value_input)
+        q = self._bounded(q if self.q_norm is None else self.q_norm(q))
         entry = run.entry(self.layer)
         if entry is not None:
             k, v = entry.append(k, v)
@@ -110,6 +105,18 @@ class Attention(nn.Module):
             result = torch.einsum("bphe,hed->bphd", z, self.W_O).to(z.dtype)
             return self.hook_result(result).sum(2) + self.b_O
         return linear(z.flatten(2), self.W_O.flatten(0, 1), self.b_O)
+
+    def keys_values(self, key_input: Grouped, value_input: Grouped) -> tuple[PerKey, PerKey]:
+        """Keys and values as a key-value cache holds them: normed, and not yet turned by rotary positions."""
+        k = self.hook_k(self.project(key_input, "K"))
+        v = self.hook_v(self.project(value_input, "V"))
+        return self._bounded(k if self.k_norm is None else self.k_norm(k)), self._bounded(v)
+
+    def _bounded(self, x: Tensor) -> Tensor:
+        if self.cfg.clip_qkv is None:
+            return x
+        most = float(self.cfg.clip_qkv)
+        return x.clamp(-most, most)
 
     def weights(self, which: str) -> tuple[Tensor, Tensor]:
         """Weight `[head, d_model, d_head]` and bias of queries ("Q"), keys ("K") or values ("V")."""

@@ -78,6 +78,14 @@ class TransformerBlock(nn.Module):
             q, k = (x + (run.pos_embed if x.ndim == 3 else run.pos_embed[:, :, None]) for x in (q, k))
         return self.attn(q, k, v, run)
 
+    def keys_values(self, resid: Residual) -> tuple[Tensor, Tensor]:
+        """This stream's keys and values, for a key-value cache, and nothing else of the layer.
+
+        Not under shortformer, whose keys read positions beside the stream.
+        """
+        normed = self.attention_norm(resid)
+        return self.attn.keys_values(normed, normed)
+
     def mlp_out(self, resid: Residual) -> Residual:
         """What the MLP adds to the residual stream."""
         if self.hook_mlp_in.active:
