@@ -167,7 +167,7 @@ def check_against_reference(
     model: HookedTransformer, tokens: Tensor, attended: Tensor | None = None, types: Tensor | None = None
 ) -> None:
     """Every hook and the logits, with every hook read, with none, and with the scores alone."""
-    tolerance = {"float32": 1e-5, "float64": 1e-12}[model.cfg.dtype]
+    tolerance = {torch.float32: 1e-5, torch.float64: 1e-12}[model.cfg.torch_dtype]
     wanted_logits, wanted = wanted_for(model, tokens, attended, types)
     given = {"attention_mask": attended, "token_type_ids": types}
     logits, cache = model.run_with_cache(tokens, names_filter=list(model.hook_dict), **given)
