@@ -7,8 +7,11 @@ import torch
 
 from bench.parity.compare import compare
 from bench.parity.freeze import FROZEN, thaw
+from bench.parity.patched import CASES, measured, other_tokens
+from tests.analysis.test_patching import THEIRS
+from tests.model.small import assert_equal_to
 from tests.repository import ROOT
-from unweave.compat.transformer_lens import HookedTransformer, HookedTransformerConfig
+from unweave.compat.transformer_lens import HookedTransformer, HookedTransformerConfig, patching
 
 FOLDER = ROOT / "tests/model/parity"
 IGNORED = "ignore:.*it has no effect:unweave.compat.warned.CompatWarning"
@@ -36,3 +39,18 @@ def test_a_changed_bias_is_noticed():
     with torch.no_grad():
         model.b_U[3] += 1e-3
     assert "logits, no hooks" in {f.name for f in findings() if f.verdict == "differs"}
+
+
+@pytest.mark.filterwarnings(IGNORED)
+@pytest.mark.parametrize("case", CASES)
+def test_patching_gives_transformerlens_numbers_through_the_door(case: str):
+    config, given, _ = thaw(FOLDER / f"{case}.safetensors")
+    tokens = given.pop("tokens")
+    given.pop("attention_mask", None)
+    model = HookedTransformer(HookedTransformerConfig(**{"device": "cpu", **config}))
+    model.load_state_dict(given)
+    _, clean_cache = model.run_with_cache(tokens)
+    corrupted = other_tokens(tokens, model.cfg.d_vocab)
+    for name in CASES[case]:
+        ours = getattr(patching, name)(model, corrupted, clean_cache, measured)
+        assert_equal_to(1e-5, ours, THEIRS[f"{case} {name}"], name)
