@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The Python of an environment with SAELens and without TransformerLens."""
-    if VARIABLE in os.environ:
+    if os.environ.get(VARIABLE):
         return Path(os.environ[VARIABLE])
     folder = tmp_path_factory.mktemp("saelens") / "environment"
     made = subprocess.run(["sh", str(SCRIPT), str(folder)], capture_output=True, text=True, check=False)
