@@ -125,7 +125,7 @@ class Executor:
         layer = self.model.cfg.n_layers - 1
         name = block_site(layer, "resid_pre")
         size = len(self.base.inputs.tokens[samples])
-        hook = self.model.hook_dict[name]
+        [hook] = self.model.points(name)
         for number, patch in enumerate(active):
             if patch.at(name):
                 own = stream[number * size : (number + 1) * size]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import cast
 
 import torch
@@ -25,6 +26,7 @@ SCORES = ("sample", "head", "pos", "key")
 AT_TOKENS = -1
 
 
+@cache
 def dims_of(name: str) -> tuple[str, ...] | None:
     """The dimensions of the tensor at this hook; None where it isn't one row a sequence and position.
 
@@ -39,6 +41,7 @@ def dims_of(name: str) -> tuple[str, ...] | None:
     return PER_HEAD if per_head else STREAM
 
 
+@cache
 def layer_of(name: str, n_layers: int) -> int:
     """The layer that must run for this hook to fire: `n_layers` after the last, AT_TOKENS before the first."""
     match = re.match(r"blocks\.(\d+)\.", name)
