@@ -10,8 +10,9 @@ from torch import Tensor
 
 from tests.model.small import assert_equal_to, small_model, small_tokens
 from tests.planted.loaded import exact
-from unweave import HookedTransformer, LogitDifference, Site
+from unweave import HookedTransformer, LogitDifference, Probability, Site
 from unweave.analysis import ablate_components, nodes
+from unweave.analysis.pitfalls import some, zero_is_far
 from unweave.core.errors import InputError
 from unweave.engine.operations import others
 
@@ -140,3 +141,52 @@ def test_what_is_refused():
         ablate_components(model_of(), TOKENS[:1], LogitDifference(1, 2), kind="mean")
     with pytest.raises(InputError, match="wanted two samples or more"):
         ablate_components(model_of(), TOKENS[:1], LogitDifference(1, 2), kind="resample")
+
+
+def test_what_zero_is_far_from_is_named_by_the_result():
+    model = model_of(n_heads=2)
+    with torch.no_grad():
+        # Writes about the same whatever it reads: never near zero.
+        model.blocks[1].mlp.b_out += 100.0
+    tokens = torch.randint(0, 11, (200, 7), generator=torch.Generator().manual_seed(5))
+    metric = LogitDifference(3, 4)
+    [text] = ablate_components(model, tokens, metric, kind="zero", controls=0).warnings
+    _, cache = model.run_with_cache(tokens)
+    far: list[str] = []
+    for name, site in nodes(model).items():
+        [hook] = site.hooks(model)
+        sent = cache[hook] if site.index.get("head") is None else cache[hook][:, :, site.index["head"]]
+        # Position by position: how far zero is from the mean, and a sample in the middle.
+        lengths = [(sent[:, p].mean(0).norm() ** 2, sent[:, p].var(0, correction=0).sum()) for p in range(7)]
+        if sum(mean for mean, _ in lengths) > 4 * sum(spread for _, spread in lengths):
+            far.append(name)
+    assert {"pos_embed", "m1"} <= set(far) and "embed" not in far
+    assert text.startswith(f"zero is nothing that {some(far)} ever send on these samples")
+    assert ablate_components(model, tokens, metric, kind="mean", of=tokens, controls=0).warnings == ()
+    # The mistake: all positions compared with one mean. A table of positions then seems to be spread about zero.
+    table = model.W_pos[:7].detach().expand(200, 7, -1)
+    assert zero_is_far(table)
+    assert not zero_is_far(table.flatten(0, 1)[:, None])
+
+
+def test_what_a_probability_hides_is_said_by_the_result():
+    result = ablate_components(model_of(n_heads=2), TOKENS, Probability(3), kind="mean", of=OTHER, controls=0)
+    assert result.warnings == (
+        "a probability saturates at 0 and 1: components that lower a small one, or raise a large one, hardly show; "
+        "compare with LogitDifference",
+    )
+
+
+def test_the_warnings_of_estimates_stay():
+    result = ablate_components(
+        model_of(n_heads=2),
+        TOKENS,
+        METRIC,
+        kind="mean",
+        of=OTHER,
+        controls=0,
+        method="attribution",
+        recheck=0,
+    )
+    assert result.approximate
+    assert "no estimate was checked exactly: recheck=0" in result.warnings

@@ -319,8 +319,19 @@ def test_a_result_says_what_a_probability_hides():
     assert it.contrast is not None
     found = path_patching(it.model, it.contrast.clean, it.contrast.corrupted, Probability(3, pos=4))
     [text] = found.warnings
-    assert text.startswith("a probability (here 0.99")
-    assert "LogitDifference does neither" in text
+    assert text.startswith("a probability saturates at 0 and 1: paths that lower a small one")
+    assert text.endswith("compare with LogitDifference")
+
+
+def test_estimates_are_refused_and_not_passed_for_exact():
+    it = exact("previous-token")
+    assert it.contrast is not None
+    with pytest.raises(
+        InputError, match=r"^wanted path patching as it is, exactly; got method='attribution'; leave method"
+    ):
+        path_patching(
+            it.model, it.contrast.clean, it.contrast.corrupted, LogitDifference(3, 4), method="attribution"
+        )
 
 
 INVARIANT = {

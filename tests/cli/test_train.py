@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
+from tests.repository import ROOT
 from unweave.cli.main import main
 from unweave.cli.watch import chart
 from unweave.model.saved import load
+from unweave.training.history import read_held_out, read_history
 from unweave.training.progress import Progress
 from unweave.training.run_file import EXAMPLE, RunConfig
 
@@ -88,11 +94,56 @@ def test_what_cannot_be_written_is_a_clear_error(config: Path, capsys: pytest.Ca
     assert "wanted a CONFIG.json and --out DIR; got no --out" in capsys.readouterr().err
 
 
-def test_trackers_get_the_numbers_and_unknown_ones_are_refused(
-    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_an_unknown_tracker_and_one_that_is_not_installed_are_refused(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    assert main(["train", str(config), "--out", str(tmp_path / "run"), "--track", "mlflow"]) == 2
+    given = ["train", str(config), "--out", str(tmp_path / "run"), "--track"]
+    assert main([*given, "mlflow"]) == 2
     assert "wanted tensorboard, wandb or trackio; got 'mlflow'" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    assert main([*given, "wandb"]) == 2
+    assert "got none installed; pip install wandb, or leave it out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["wandb", "trackio"])
+def test_a_tracker_gets_what_the_history_file_says(
+    name: str, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Beside a stand-in with the calls of Weights & Biases, which trackio has too."""
+    calls: list[tuple[str, Any]] = []
+    package = ModuleType(name)
+    package.init = lambda **given: calls.append(("init", given))  # type: ignore[attr-defined]
+    package.log = lambda values, step: calls.append(("log", (step, values)))  # type: ignore[attr-defined]
+    package.finish = lambda: calls.append(("finish", None))  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, name, package)
+    out = tmp_path / "run"
+    assert main(["train", str(config), "--out", str(out), "--track", name]) == 0
+    assert [what for what, _ in calls] == ["init", *["log"] * 6, "finish"]
+    assert calls[0][1]["config"]["training"]["steps"] == 6
+    held = {record.step: record for record in read_held_out(out / "held_out.jsonl")}
+    for (_, (step, values)), record in zip(calls[1:-1], read_history(out / "history.jsonl"), strict=True):
+        assert (step, values["train/loss"], values["train/lr"]) == (record.step, record.loss, record.lr)
+        # Measured after every third update, and sent with that step alone.
+        assert values.get("held_out/loss") == (held[step + 1].loss if step + 1 in held else None)
+    assert sorted(held) == [3, 6]
+
+
+@pytest.mark.slow
+def test_torchrun_trains_one_run_with_two_processes(config: Path, tmp_path: Path):
+    out = tmp_path / "run"
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--rdzv-backend", "c10d",
+         "--rdzv-endpoint", "localhost:0", "-m", "unweave.cli.main", "train", str(config), "--out", str(out)],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"},
+        capture_output=True, text=True, timeout=240, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    # One of them speaks.
+    assert done.stdout.count("nats after 6 steps") == 1
+    alone = tmp_path / "alone"
+    assert main(["train", str(config), "--out", str(alone)]) == 0
+    together, by_one = (read_history(folder / "history.jsonl") for folder in (out, alone))
+    assert [r.loss for r in together] == pytest.approx([r.loss for r in by_one], rel=1e-4)
 
 
 def test_watch_tells_how_far_a_run_is(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from unweave.analysis.nodes import by_component, nodes
+from unweave.analysis.pitfalls import about_probability, about_zero, zero_is_far
 from unweave.core.results import Result
-from unweave.engine.inputs import Inputs
-from unweave.engine.layout import Index
+from unweave.engine.inputs import Inputs, as_inputs
+from unweave.engine.layout import PER_HEAD, STREAM, Index, Selection, dims_of
 from unweave.engine.metrics import Function, Metric
 from unweave.engine.operations import From, Mean, Operation, Per, Resample, Zero
 from unweave.engine.site import Intervention, Site
@@ -48,7 +51,8 @@ def ablate_components(
         options: those of `sweep`, such as `normalise` or `attention_mask`.
 
     Returns:
-        A dimension "component", in the order of a run.
+        A dimension "component", in the order of a run. `warnings` name the components that are never near
+        zero, if that is what they are set to, and say what a probability hides.
 
     Raises:
         InputError: for another kind, or if an ablation changes nothing anywhere.
@@ -61,4 +65,32 @@ def ablate_components(
         for name, site in sites.items()
     }
     result = sweep(model, tokens, patches, metric=metric, seed=seed, **options)
-    return by_component(result, operation=operation.described())
+    far = _far_from_zero(model, tokens, patches, options) if kind == "zero" else []
+    warnings = (*result.warnings, *about_zero(far), *about_probability(metric, "components"))
+    return by_component(replace(result, warnings=warnings), operation=operation.described())
+
+
+@torch.no_grad()
+def _far_from_zero(
+    model: HookedTransformer,
+    tokens: Tensor | Inputs,
+    patches: Mapping[str, Intervention],
+    options: Mapping[str, Any],
+) -> list[str]:
+    """The components whose output is never near zero on these samples."""
+    masks = {name: options.get(name) for name in ("attention_mask", "token_type_ids")}
+    inputs = as_inputs(tokens, **masks)
+    hooks = {label: patch.site.hooks(model) for label, patch in patches.items()}
+    wanted = list(dict.fromkeys(name for names in hooks.values() for name in names))
+    _, kept = model.run_with_cache(
+        inputs.tokens, names_filter=wanted, return_type=None, return_cache_object=False, **inputs.others
+    )
+    far: list[str] = []
+    for label, patch in patches.items():
+        for name in hooks[label]:
+            chosen = Selection(name, patch.site.index, inputs.shape[1]).get(kept[name], slice(None))
+            # Several heads of one site are one part.
+            if dims_of(name) in (STREAM, PER_HEAD) and bool(zero_is_far(chosen.flatten(2))):
+                far.append(label)
+                break
+    return far

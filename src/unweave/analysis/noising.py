@@ -85,7 +85,10 @@ def noising_and_denoising(
         per_sample=None,
         baselines={},
         provenance={**first.provenance, "operation": ", ".join(values), "gap": list(gaps)},
-        warnings=tuple(_disagreements(values, tuple(groups), threshold)),
+        warnings=(
+            *dict.fromkeys(text for result in found.values() for text in result.warnings),
+            *_disagreements(values, tuple(groups), threshold),
+        ),
     )
 
 

@@ -25,12 +25,14 @@ from unweave.analysis.path_ends import (
     sender_sites,
     through_parts,
 )
+from unweave.analysis.pitfalls import about_probability
+from unweave.core.errors import InputError
 from unweave.core.results import Result
 from unweave.engine.baselines import normalised
 from unweave.engine.edits import require_changed
 from unweave.engine.inputs import Inputs, as_inputs, require_model
 from unweave.engine.layout import Index
-from unweave.engine.metrics import Function, Metric, Probability
+from unweave.engine.metrics import Function, Metric
 from unweave.engine.operations import From
 from unweave.engine.site import Intervention, Site
 from unweave.engine.sweep import sweep
@@ -85,6 +87,12 @@ def path_patching(
             through a receiver, or if no receiver would read anything else than it does.
     """
     model = require_model(model)
+    if options.get("method", "exact") != "exact":
+        raise InputError(
+            wanted="path patching as it is, exactly",
+            got=f"method={options['method']!r}",
+            remedy="leave method out; unweave.edges.attribute estimates direct paths",
+        )
     given = {name: options.pop(name, None) for name in ("attention_mask", "token_type_ids")}
     inputs = as_inputs(tokens, **given)
     sites = sender_sites(model, sender_pos)
@@ -105,7 +113,7 @@ def path_patching(
     require_changed(any(row.changed for row in rows))
     result = _assembled(bare, rows, tuple(groups), tuple(ends))
     told = {"operation": "path patching", "through": sorted(carrier.through), "senders from": _kind(source)}
-    warnings = (*_shared(ends), *_saturated(metric, bare))
+    warnings = (*_shared(ends), *about_probability(metric, "paths"))
     result = replace(result, provenance={**result.provenance, **told}, warnings=warnings)
     return normalised(result) if normalise else result
 
@@ -186,15 +194,6 @@ def _shared(ends: Mapping[str, Sequence[Receiver]]) -> Iterator[str]:
         if heads and ".g" not in label:
             told = ", ".join(f"{members[0]} to {members[-1]}" for members in sorted(heads))
             yield f"{label}: keys and values are those of a group, and heads {told} read them"
-
-
-def _saturated(metric: Metric | Function, bare: Result) -> Iterator[str]:
-    if not isinstance(metric, Probability):
-        return
-    yield (
-        f"a probability (here {bare.baselines['clean'].mean().item():.3g} without patches) is bounded: it shrinks "
-        "effects near 0 and 1, and hides what speaks against a token. LogitDifference does neither"
-    )
 
 
 def _kind(source: From) -> str:

@@ -154,7 +154,7 @@ def dose_response(
         if neutral is None
         else _together([measured(neutral, what) for what in (KL(neutral_pos), Loss(pos=neutral_pos))])
     )
-    warnings = (*_no_better(result), *_damaged(damage, tolerance))
+    warnings = (*result.warnings, *_no_better(result), *_damaged(damage, tolerance))
     return Steering(dataclasses.replace(result, warnings=warnings), damage)
 
 

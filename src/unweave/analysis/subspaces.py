@@ -96,7 +96,7 @@ def patch_subspace(
         dims=("patch",),
         coords={"patch": tuple(patches)},
         provenance={**result.provenance, **facts},
-        warnings=tuple(_disagreements(result.effect, tuple(patches), told)),
+        warnings=(*result.warnings, *_disagreements(result.effect, tuple(patches), told)),
     )
 
 

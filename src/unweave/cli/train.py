@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -52,9 +54,10 @@ def train(
     from unweave.training import train as begin
     from unweave.training.tracking import tracker
 
-    trackers = [tracker(name, out, run.to_dict()) for name in track or []]
     try:
-        with _processes() as first:
+        with _joined() as first:
+            # One process has all the numbers: the others would begin runs of their own.
+            trackers = [tracker(name, out, run.to_dict()) for name in track or []] if first else []
             outcome = begin(
                 run.build(),
                 run.task,
@@ -84,21 +87,16 @@ def _require_free(out: Path, resume: bool) -> None:
         )
 
 
-def _processes() -> Any:
-    """Join those that torchrun began, if it did; whether this is the first of them."""
-    from contextlib import contextmanager
+@contextmanager
+def _joined() -> Generator[bool]:
+    """Within the block, this process is one of those that torchrun began, if it did; whether it is the first."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield True
+        return
+    import torch
 
-    @contextmanager
-    def joined() -> Any:
-        if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-            yield True
-            return
-        import torch
-
-        torch.distributed.init_process_group("gloo")
-        try:
-            yield torch.distributed.get_rank() == 0
-        finally:
-            torch.distributed.destroy_process_group()
-
-    return joined()
+    torch.distributed.init_process_group("gloo")
+    try:
+        yield torch.distributed.get_rank() == 0
+    finally:
+        torch.distributed.destroy_process_group()

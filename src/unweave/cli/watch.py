@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+PATIENCE = 10.0  # times what a look takes, between two of them
 BLOCKS = " ▁▂▃▄▅▆▇█"
 
 
@@ -33,9 +34,11 @@ def watch(
     try:
         with Live(view(run, seen, terminal.width), console=terminal, auto_refresh=False) as live:
             while not seen.done:
-                time.sleep(every)
+                begun = time.monotonic()
                 seen = Progress.read(run)
                 live.update(view(run, seen, terminal.width), refresh=True)
+                # A look at a long run takes a while: the run itself needs the processor more.
+                time.sleep(max(every, PATIENCE * (time.monotonic() - begun)))
     except KeyboardInterrupt:
         return
 

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from unweave.analysis.edges.rewired import Rewired
+from unweave.analysis.pitfalls import about_probability, about_zero, zero_is_far
 from unweave.engine.baselines import SMALLEST_GAP
-from unweave.engine.metrics import Function, Metric, Probability
+from unweave.engine.metrics import Function, Metric
 from unweave.engine.operations import Operation, Zero
 
 # What two measurements must differ by, as a part of the largest effect, to be told apart in words.
@@ -22,32 +23,13 @@ def about_choices(
     work: Rewired, metric: Metric | Function, operation: Operation, source: Tensor | None
 ) -> list[str]:
     """Of the ablation and the metric that were chosen."""
-    return [*_about_zero(work, operation), *_about_probability(metric), *_about_gap(work, source)]
+    return [*_about_zero(work, operation), *about_probability(metric, "edges"), *_about_gap(work, source)]
 
 
 def _about_zero(work: Rewired, operation: Operation) -> Iterable[str]:
-    if not isinstance(operation, Zero):
-        return
-    # By position: what a sender sends at one position is compared with what it sends there in other samples.
-    mean = work.sent.mean(1)
-    spread = (work.sent - mean[:, None]).pow(2).sum(-1).mean(1)
-    # The squared distance of zero from the mean against that of the samples: over positions together.
-    far = mean.pow(2).sum(-1).sum(-1) > 4 * spread.sum(-1)
-    if far.any():
-        names = [str(work.shape.senders[at]) for at in far.nonzero().flatten().tolist()]
-        yield (
-            f"zero is nothing that {_some(names)} ever {'sends' if len(names) == 1 else 'send'} on these samples (it "
-            "lies over two standard deviations from the mean): effects may be those of an input that the model "
-            "never sees; compare with Mean or with another run"
-        )
-
-
-def _about_probability(metric: Metric | Function) -> Iterable[str]:
-    if isinstance(metric, Probability):
-        yield (
-            "a probability saturates at 0 and 1: edges that lower a small one, or raise a large one, hardly show; "
-            "compare with LogitDifference"
-        )
+    if isinstance(operation, Zero):
+        far = zero_is_far(work.sent).nonzero().flatten().tolist()
+        yield from about_zero([str(work.shape.senders[at]) for at in far])
 
 
 def _about_gap(work: Rewired, source: Tensor | None) -> Iterable[str]:
@@ -126,9 +108,3 @@ def mean_size(effects: Tensor) -> Tensor:
 def _few(texts: Sequence[str]) -> list[str]:
     more = len(texts) - MOST
     return [*texts[:MOST], *([f"so it is with {more} more"] if more > 0 else [])]
-
-
-def _some(names: Sequence[str]) -> str:
-    if len(names) <= 3:
-        return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
-    return f"{', '.join(names[:3])} and {len(names) - 3} more"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, median, stdev
 
-import torch
-
 from unweave.core.seeds import derive
 from unweave.model.saved import load
+from unweave.model.transformer import HookedTransformer
 from unweave.tasks import Task
 from unweave.training.checkpoints import Checkpoint, list_checkpoints
 from unweave.training.config import TrainConfig
@@ -63,11 +63,18 @@ def bad_batches(
     checkpoints = {
         int(path.name.removeprefix("step-")): path for path in list_checkpoints(folder / "checkpoints")
     }
+    witnesses: dict[int, _Witness] = {}
     findings: list[Finding] = []
     left: list[Spike] = []
     for spike in found:
         before = [step for step in checkpoints if step <= spike.step]
-        evidence = _strange(checkpoints[max(before)], spike, task, config) if before else None
+        if not before:
+            left.append(spike)
+            continue
+        last = max(before)
+        if last not in witnesses:
+            witnesses[last] = _Witness.of(checkpoints[last], task, config)
+        evidence = witnesses[last].strange(spike.step)
         if evidence is None:
             left.append(spike)
             continue
@@ -75,7 +82,7 @@ def bad_batches(
             Finding(
                 "bad-batch",
                 f"the batch of step {spike.step} is strange by itself: {evidence['its loss']:.3g} nats in the model of "
-                f"step {max(before)}, where others have {evidence['others, mean']:.3g}",
+                f"step {last}, where others have {evidence['others, mean']:.3g}",
                 evidence,
                 f"look at task.batch({config.batch_size}, derive({config.seed}, 'train', {spike.step})), "
                 "and go on from that checkpoint without it",
@@ -116,23 +123,41 @@ def unexplained(left: Sequence[Spike], history: Sequence[StepRecord], config: Tr
     ]
 
 
-@torch.no_grad()
-def _strange(
-    checkpoint: Path, spike: Spike, task: Task, config: TrainConfig
-) -> dict[str, float | int] | None:
-    model = load(Checkpoint.opened(checkpoint).path)
+@dataclass(frozen=True)
+class _Witness:
+    """A model from before a spike, and what it makes of batches that have nothing to do with one.
 
-    def loss(step: int | str) -> float:
-        batch = task.batch(config.batch_size, derive(config.seed, "train", step))
-        return evaluate(model, task, batch, config.batch_size)[0]
+    Args:
+        usual, spread: mean and standard deviation of its loss on these.
+    """
 
-    others = [loss(f"doctor {number}") for number in range(OTHERS)]
-    its, usual, spread = loss(spike.step), mean(others), stdev(others)
-    if its < max(usual + FAR * spread, usual * ABOVE):
-        return None
-    return {
-        "step": spike.step,
-        "its loss": round(its, 4),
-        "others, mean": round(usual, 4),
-        "others, standard deviation": round(spread, 4),
-    }
+    model: HookedTransformer
+    task: Task
+    config: TrainConfig
+    usual: float
+    spread: float
+
+    @classmethod
+    def of(cls, checkpoint: Path, task: Task, config: TrainConfig) -> _Witness:
+        """The model of a checkpoint."""
+        model = load(Checkpoint.opened(checkpoint).path)
+        others = [_loss(model, task, config, f"doctor {number}") for number in range(OTHERS)]
+        return cls(model, task, config, mean(others), stdev(others))
+
+    def strange(self, step: int) -> dict[str, float | int] | None:
+        """The numbers by which the batch of this step is unlike the others; None if it isn't."""
+        its = _loss(self.model, self.task, self.config, step)
+        if its < max(self.usual + FAR * self.spread, self.usual * ABOVE):
+            return None
+        return {
+            "step": step,
+            "its loss": round(its, 4),
+            "others, mean": round(self.usual, 4),
+            "others, standard deviation": round(self.spread, 4),
+        }
+
+
+def _loss(model: HookedTransformer, task: Task, config: TrainConfig, step: int | str) -> float:
+    """The loss on the batch that the run has, or would have, under this name."""
+    batch = task.batch(config.batch_size, derive(config.seed, "train", step))
+    return evaluate(model, task, batch, config.batch_size)[0]
