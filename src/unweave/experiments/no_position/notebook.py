@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from unweave.core.files import write_json_atomic
+from unweave.experiments import notebook
 from unweave.experiments.no_position.claims import CLAIMS
 
 SETUP = """\
@@ -24,7 +24,7 @@ one_layer = unweave.load(run / "one-layer" / "model")
 study = Study(model, one_layer, seed=results["seed"], sequences=results["config"]["sequences"])
 model.cfg"""
 
-STEPS: tuple[tuple[str, str], ...] = (
+STEPS: tuple[notebook.Step, ...] = (
     (
         "## Training\n\nThe loss of every batch, spikes marked. Before you look: where will it first fall, and why there?",
         'pictures.loss_curve(results["loss"], results["one_layer_loss"], results["spikes"])',
@@ -63,51 +63,12 @@ STEPS: tuple[tuple[str, str], ...] = (
     ),
 )
 
-SHOW = """\
-def show(tested):
-    print(tested["verdict"].upper(), "-", tested["reason"])
-    for row in tested["measured"] + tested["control"]:
-        print(f"  {row['name']}: {row['value']} {row['interval'] or ''} {row['unit']}")"""
-
 
 def write_notebook(path: Path, results: Mapping[str, Any]) -> Path:
     """Write the notebook of a run; it reads the model and results beside it."""
-    cells = [
-        _markdown(
-            "# No position\n\nA transformer without positional embeddings learns to predict the previous token. How?\n\n"
-            f"Preset `{results['preset']}`, seed {results['seed']}. Made by `unweave run no-position`; run it from the folder "
-            "that it lies in."
-        ),
-        _code(SETUP),
-    ]
-    for text, code in STEPS:
-        cells += ([_markdown(text)] if text else []) + [_code(code)]
-    cells += [_markdown("## The claims\n\nEach is told before it is measured."), _code(SHOW)]
-    for number, claim in enumerate(CLAIMS):
-        rivals = "\n".join(f"- {rival}" for rival in claim.rivals)
-        cells.append(
-            _markdown(
-                f"### {claim.title}\n\n{claim.statement}\n\n**Rivals**\n\n{rivals}\n\n**Predicted**: {claim.prediction}\n\n"
-                f"**Threshold**: {claim.threshold}\n\n**Control**: {claim.control}"
-                + (f"\n\n**Amended**: {claim.amended}" if claim.amended else "")
-            )
-        )
-        cells.append(_code(f"show(claims.CLAIMS[{number}].tested(study))"))
-    for number, cell in enumerate(cells):
-        cell["id"] = f"cell-{number:02d}"
-    write_json_atomic(path, {"cells": cells, "metadata": _METADATA, "nbformat": 4, "nbformat_minor": 5})
-    return path
-
-
-_METADATA = {
-    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-    "language_info": {"name": "python"},
-}
-
-
-def _markdown(text: str) -> dict[str, Any]:
-    return {"cell_type": "markdown", "metadata": {}, "source": text}
-
-
-def _code(text: str) -> dict[str, Any]:
-    return {"cell_type": "code", "metadata": {}, "source": text, "outputs": [], "execution_count": None}
+    title = (
+        "# No position\n\nA transformer without positional embeddings learns to predict the previous token. How?\n\n"
+        f"Preset `{results['preset']}`, seed {results['seed']}. Made by `unweave run no-position`; run it from the folder "
+        "that it lies in."
+    )
+    return notebook.write(path, title, SETUP, STEPS, CLAIMS)

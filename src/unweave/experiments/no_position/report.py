@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from unweave.charts import Block, Cards, ClaimCard, Page, Picture, Section, Table, Text, write_page
+from unweave.charts import Block, Cards, Page, Picture, Section, Table, Text, write_page
+from unweave.experiments import claim_blocks
 from unweave.experiments.no_position import pictures
 from unweave.experiments.no_position.original import compare, original
 
@@ -25,49 +26,29 @@ def page(results: Json) -> Page:
         subtitle="A transformer without positional embeddings learns to predict the previous token. How?",
         summary=_summary(results),
         sections=(
-            _claims_at_a_glance(results),
+            claim_blocks.at_a_glance(results["claims"]),
             _training(results),
             _layer_0(results),
             _mlp_0(results),
             _layer_1(results),
             _logits(results),
             _ablation(results),
-            _claims(results),
+            claim_blocks.in_full(results["claims"]),
             _about(results),
         ),
-        footer=_footer(results),
+        footer=claim_blocks.footer(results),
     )
 
 
 def _summary(results: Json) -> str:
-    verdicts = [claim["verdict"] for claim in results["claims"]]
-    counted = ", ".join(f"{verdicts.count(v)} {v}" for v in ("supported", "refuted", "inconclusive"))
+    claims, counted = results["claims"], claim_blocks.counted(results["claims"])
     return (
         f"Held-out loss **{results['eval_loss']:.4f} nats** after {results['config']['training']['steps']} steps; a uniform "
         f"guess has {results['chance_loss']:.2f}, and the best guess that ignores the order of the tokens "
-        f"{results['orderless_loss']:.2f}. Of {len(verdicts)} claims about how the model does it, {counted}.\n\n"
+        f"{results['orderless_loss']:.2f}. Of {len(claims)} claims about how the model does it, {counted}.\n\n"
         "The claims were written knowing the figures of the original recorded run, so they are **replications, not blind "
         "predictions**; thresholds and controls were set before this run, and what was changed after seeing an earlier one "
         "is told at each claim. This page shows one seed."
-    )
-
-
-def _claims_at_a_glance(results: Json) -> Section:
-    rows = [
-        (str(n), c["statement"], c["verdict"], _measured_in_short(c), c["prediction"])
-        for n, c in enumerate(results["claims"], 1)
-    ]
-    return Section(
-        "Claims at a glance",
-        "glance",
-        (
-            Table(
-                ("", "claim", "verdict", "measured", "predicted"),
-                rows,
-                "Rivals, thresholds, controls and every number are [further down](#claims).",
-                ("text", "text", "verdict", "text", "text"),
-            ),
-        ),
     )
 
 
@@ -283,27 +264,6 @@ def _ablation(results: Json) -> Section:
     )
 
 
-def _claims(results: Json) -> Section:
-    return Section("The claims in full", "claims", [_card(n, c) for n, c in enumerate(results["claims"], 1)])
-
-
-def _card(number: int, claim: Json) -> ClaimCard:
-    return ClaimCard(
-        id=f"C{number}",
-        title=claim["title"],
-        statement=claim["statement"],
-        rivals=claim["rivals"],
-        prediction=claim["prediction"],
-        threshold=claim["threshold"],
-        measured=_rows(claim["measured"]),
-        controls=_rows(claim["control"]),
-        verdict=claim["verdict"],
-        reason=claim["reason"],
-        control_design=claim["control_design"],
-        amended=claim["amended"],
-    )
-
-
 def _about(results: Json) -> Section:
     settings = {**results["config"]["model"], **results["config"]["training"]}
     return Section(
@@ -325,31 +285,5 @@ def _about(results: Json) -> Section:
     )
 
 
-def _footer(results: Json) -> str:
-    versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
-    return (
-        f"Preset `{results['preset']}`, seed {results['seed']}, {results['threads']} threads, {versions}. Every number is in "
-        "`results.json` beside this page; `notebook.ipynb` runs the same analysis step by step."
-    )
-
-
 def _claim(results: Json, id: str) -> Json:
     return next(claim for claim in results["claims"] if claim["id"] == id)
-
-
-def _measured_in_short(claim: Json) -> str:
-    return "; ".join(
-        f"{row['name']} {_number(row['value'])} {_interval(row['interval'])}" for row in claim["measured"][:3]
-    )
-
-
-def _rows(rows: Sequence[Json]) -> list[tuple[str, str, str, str]]:
-    return [(row["name"], _number(row["value"]), _interval(row["interval"]), row["unit"]) for row in rows]
-
-
-def _number(value: float | None) -> str:
-    return "not defined" if value is None else f"{value:.4g}"
-
-
-def _interval(interval: Sequence[float | None] | None) -> str:
-    return "" if interval is None else f"[{_number(interval[0])}, {_number(interval[1])}]"

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import platform
-import time
-from collections.abc import Generator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,8 +11,9 @@ import torch
 from tqdm import tqdm
 
 import unweave
-from unweave.core.errors import InputError
-from unweave.core.files import require_folder, write_json_atomic
+from unweave.core.files import write_json_atomic
+from unweave.experiments.clock import Clock
+from unweave.experiments.folder import own_folder
 from unweave.experiments.no_position import tools
 from unweave.experiments.no_position.claims import CLAIMS
 from unweave.experiments.no_position.notebook import write_notebook
@@ -31,7 +28,6 @@ from unweave.training import Run, train
 from unweave.training.spikes import find_spikes
 
 SCHEMA = {"name": "unweave.no-position", "version": 1}
-WRITTEN = ("results.json", "report.html", "notebook.ipynb")
 CONTROL = "one-layer"
 
 
@@ -45,7 +41,7 @@ class NoPosition:
             InputError: for an unknown preset, or an `out` that is a file or holds another run.
         """
         chosen = find_preset(preset)
-        _require_own(require_folder(out, "the run"), chosen, seed)
+        own_folder(out, "no-position", chosen.name, seed)
         clock = Clock()
         with clock("training"):
             trained = _train(chosen, seed, 2, out, progress)
@@ -141,36 +137,3 @@ def _train_control(model: HookedTransformer, progress: bool) -> HookedTransforme
     task = PreviousToken(d_vocab=model.cfg.d_vocab, n_ctx=model.cfg.n_ctx)
     label = "training the one-layer control"
     return train(control, task, find_preset("quick").train_config(0), progress=progress, label=label).model
-
-
-def _require_own(out: Path, chosen: Preset, seed: int) -> None:
-    """Refuse a folder with another run's results; clear away this one's, so that none outlive their model."""
-    results = out / "results.json"
-    if results.exists():
-        try:
-            held = json.loads(results.read_text(encoding="utf-8"))
-            other = (held["experiment"], held["preset"], held["seed"])
-        except (ValueError, KeyError, TypeError):
-            other = ("unknown", "unknown", "unknown")
-        if other != ("no-position", chosen.name, seed):
-            raise InputError(
-                wanted=f"an --out folder that is new, or holds no-position, preset {chosen.name}, seed {seed}",
-                got=f"{out}, which holds {other[0]}, preset {other[1]}, seed {other[2]}",
-                remedy="name another folder with --out, or move that one away",
-            )
-    for name in WRITTEN:
-        (out / name).unlink(missing_ok=True)
-
-
-class Clock:
-    """Seconds spent, by what they were spent on."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def __call__(self, name: str) -> Generator[None]:
-        """Count the seconds of the block."""
-        begun = time.perf_counter()
-        yield
-        self.seconds[name] = round(time.perf_counter() - begun, 1)
