@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from unweave.analysis.intervals import estimate
+from unweave.analysis.intervals import estimate, over_seeds, student_t
 from unweave.core.claims import Estimate
 
 
@@ -41,3 +41,23 @@ def test_the_interval_holds_the_truth_95_times_in_100():
     found = [estimate(row) for row in draws]
     held = sum(e.low < 7.0 < e.high for e in found if e.low is not None and e.high is not None) / 2000
     assert held == pytest.approx(0.95, abs=0.015)  # three standard errors
+
+
+@pytest.mark.parametrize(
+    ("degrees", "quantile"),
+    # From the printed tables of Student's t, 97.5%.
+    [(1, 12.706), (2, 4.303), (3, 3.182), (4, 2.776), (5, 2.571), (7, 2.365), (10, 2.228), (30, 2.042)],
+)
+def test_students_quantiles_are_those_of_the_tables(degrees: int, quantile: float):
+    assert student_t(degrees) == pytest.approx(quantile, abs=6e-4)
+
+
+def test_over_few_seeds_the_interval_is_students():
+    found = over_seeds(torch.tensor([1.0, 2.0, 3.0]), "nats")
+    half = 4.303 / 3**0.5  # s is 1
+    assert (found.value, found.unit) == (2.0, "nats")
+    assert found.low == pytest.approx(2 - half, abs=1e-3)
+    assert found.high == pytest.approx(2 + half, abs=1e-3)
+    # The interval for hundreds of samples would be less than half as wide: far too sure of three seeds.
+    assert estimate(torch.tensor([1.0, 2.0, 3.0])).high < 3.2 < found.high
+    assert over_seeds(torch.tensor([1.5])).low is None

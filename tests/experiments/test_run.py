@@ -209,3 +209,9 @@ def test_ctrl_c_is_one_line_that_says_where_the_model_is(tmp_path, capsys, monke
     assert "stopped after 5 of 12 steps; the model so far is in" in err
     assert load(tmp_path / "r" / "checkpoints" / "step-00000005").cfg.n_layers == 2
     assert not (tmp_path / "r" / "results.json").exists()
+
+
+def test_no_position_is_judged_on_one_training(tmp_path):
+    with pytest.raises(InputError, match="one seed"):
+        load_experiment("no-position").run("quick", seed=0, out=tmp_path / "run", seeds=3)
+    assert not (tmp_path / "run").exists()

@@ -21,10 +21,18 @@ def run(
         str,
         typer.Option(
             metavar="NAME",
-            help="quick: minutes; notebook: the original's settings; uncorrected: its first schedule.",
+            help="quick: minutes; others depend on the experiment (an unknown one is answered with those that there are).",
         ),
     ] = "quick",
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Decides weights and data.")] = 0,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="How many trainings the claims are judged over, --seed and those after it.",
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Where everything is written (default: runs/EXPERIMENT)."),
@@ -40,6 +48,7 @@ def run(
             seed=seed,
             out=out or Path("runs") / experiment,
             progress=sys.stderr.isatty(),
+            seeds=seeds,
         )
     except KeyboardInterrupt as stop:
         # Typer would turn it into a bare "interrupted"; where the model so far lies is worth telling.

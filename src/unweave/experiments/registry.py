@@ -28,8 +28,14 @@ class ExperimentRun:
 class Experiment(Protocol):
     """An experiment that the command line can run."""
 
-    def run(self, preset: str, seed: int, out: Path, progress: bool = False) -> ExperimentRun:
-        """Train, analyse, test the claims, and write everything into `out`."""
+    def run(
+        self, preset: str, seed: int, out: Path, progress: bool = False, seeds: int | None = None
+    ) -> ExperimentRun:
+        """Train, analyse, test the claims, and write everything into `out`.
+
+        `seeds` is how many trainings the claims are judged over, `seed` and those after it; by
+        default as many as the preset says.
+        """
         ...
 
     def test_claims(

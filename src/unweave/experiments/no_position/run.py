@@ -11,6 +11,7 @@ import torch
 from tqdm import tqdm
 
 import unweave
+from unweave.core.errors import InputError
 from unweave.core.files import write_json_atomic
 from unweave.experiments.clock import Clock
 from unweave.experiments.folder import own_folder
@@ -34,12 +35,20 @@ CONTROL = "one-layer"
 class NoPosition:
     """Two layers, no positions, previous token."""
 
-    def run(self, preset: str, seed: int, out: Path, progress: bool = False) -> ExperimentRun:
+    def run(
+        self, preset: str, seed: int, out: Path, progress: bool = False, seeds: int | None = None
+    ) -> ExperimentRun:
         """Train the model and its one-layer control, open it up, test the claims, write the page.
 
         Raises:
-            InputError: for an unknown preset, or an `out` that is a file or holds another run.
+            InputError: for an unknown preset, an `out` that is a file or holds another run, or more than one seed.
         """
+        if seeds not in (None, 1):
+            raise InputError(
+                wanted="one seed: no-position is judged on a single training",
+                got=f"seeds={seeds}",
+                remedy="run it once a seed, with --seed and an --out of its own",
+            )
         chosen = find_preset(preset)
         own_folder(out, "no-position", chosen.name, seed)
         clock = Clock()
