@@ -63,8 +63,8 @@ class FakeExperiment:
     failure: BaseException | None = None
     calls: list[dict[str, Any]] = field(default_factory=list)
 
-    def run(self, preset: str, seed: int, out: Path, progress: bool) -> Outcome:
-        self._note(preset=preset, seed=seed, out=out, progress=progress)
+    def run(self, preset: str, seed: int, out: Path, progress: bool, seeds: int | None = None) -> Outcome:
+        self._note(preset=preset, seed=seed, out=out, progress=progress, seeds=seeds)
         return Outcome(out / "report.html")
 
     def test_claims(self, model_dir: Path, control_dir: Path | None, progress: bool) -> list[dict[str, Any]]:
@@ -94,14 +94,19 @@ def experiment(monkeypatch: pytest.MonkeyPatch) -> FakeExperiment:
 
 
 def test_run_passes_its_options_on(experiment: FakeExperiment, tmp_path: Path):
-    assert main(["run", "fake", "--preset", "notebook", "--seed", "3", "--out", str(tmp_path)]) == 0
-    assert experiment.calls == [{"preset": "notebook", "seed": 3, "out": tmp_path, "progress": False}]
+    assert (
+        main(["run", "fake", "--preset", "notebook", "--seed", "3", "--seeds", "5", "--out", str(tmp_path)])
+        == 0
+    )
+    assert experiment.calls == [
+        {"preset": "notebook", "seed": 3, "out": tmp_path, "progress": False, "seeds": 5}
+    ]
 
 
 def test_run_defaults(experiment: FakeExperiment):
     assert main(["run", "fake"]) == 0
     assert experiment.calls == [
-        {"preset": "quick", "seed": 0, "out": Path("runs") / "fake", "progress": False}
+        {"preset": "quick", "seed": 0, "out": Path("runs") / "fake", "progress": False, "seeds": None}
     ]
 
 
