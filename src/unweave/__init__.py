@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         engine,
         experiments,
         features,
+        journal,
         lens,
         patching,
         paths,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from unweave.engine.metrics import KL, LogitDifference, Loss, Probability, Rank
     from unweave.engine.site import Site
     from unweave.engine.sweep import sweep
+    from unweave.journal.store import Journal
     from unweave.model.cache import ActivationCache
     from unweave.model.config import HookedTransformerConfig
     from unweave.model.encoder import HookedEncoder
@@ -70,6 +72,7 @@ __all__ = [
     "HookedTransformer",
     "HookedTransformerConfig",
     "Inputs",
+    "Journal",
     "LogitDifference",
     "Loss",
     "Probability",
@@ -86,6 +89,7 @@ __all__ = [
     "experiments",
     "features",
     "intervene",
+    "journal",
     "lens",
     "load",
     "patching",
@@ -112,6 +116,7 @@ _HOMES = {
     "HookedTransformer": "unweave.model.transformer:HookedTransformer",
     "HookedTransformerConfig": "unweave.model.config:HookedTransformerConfig",
     "Inputs": "unweave.engine.inputs:Inputs",
+    "Journal": "unweave.journal.store:Journal",
     "KL": "unweave.engine.metrics:KL",
     "LogitDifference": "unweave.engine.metrics:LogitDifference",
     "Loss": "unweave.engine.metrics:Loss",
@@ -128,6 +133,7 @@ _HOMES = {
     "experiments": "unweave.experiments",
     "features": "unweave.features",
     "intervene": "unweave.engine.intervene:intervene",
+    "journal": "unweave.journal",
     "lens": "unweave.lens",
     "load": "unweave.model.saved:load",
     "patching": "unweave.patching",
