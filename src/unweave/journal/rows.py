@@ -10,6 +10,10 @@ from typing import Any, cast
 from unweave.journal.entries import Entry
 from unweave.journal.errors import JournalDamaged
 
+_FIELDS = (
+    *("seq", "id", "kind", "session", "about", "time", "body"),
+    *("body_sha256", "previous", "hash"),
+)
 _COLUMNS = (
     "e.seq, e.id, e.kind, e.session, e.about, e.time, b.body, e.body_sha256, e.previous, e.hash "
     "FROM entries AS e LEFT JOIN bodies AS b ON b.seq = e.seq"
@@ -26,8 +30,8 @@ def row_of(entry: Entry) -> tuple[Any, ...]:
 
 def entry_of(row: tuple[Any, ...]) -> Entry:
     """A row of `_COLUMNS` as an entry."""
-    *fields, body, body_sha256, previous, hashed = row
-    return Entry(*fields, None if body is None else parsed(body), body_sha256, previous, hashed)
+    entry = dict(zip(_FIELDS, row, strict=True))
+    return Entry(**{**entry, "body": None if entry["body"] is None else parsed(entry["body"])})
 
 
 def parsed(text: str) -> dict[str, Any]:
