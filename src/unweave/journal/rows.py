@@ -30,8 +30,9 @@ def row_of(entry: Entry) -> tuple[Any, ...]:
 
 def entry_of(row: tuple[Any, ...]) -> Entry:
     """A row of `_COLUMNS` as an entry."""
-    entry = dict(zip(_FIELDS, row, strict=True))
-    return Entry(**{**entry, "body": None if entry["body"] is None else parsed(entry["body"])})
+    fields: dict[str, Any] = dict(zip(_FIELDS, row, strict=True))
+    stored: str | None = fields.pop("body")
+    return Entry(**fields, body=None if stored is None else parsed(stored))
 
 
 def parsed(text: str) -> dict[str, Any]:
