@@ -64,7 +64,9 @@ class Output:
             metadata=body.get("metadata", {}),
             display_id=body.get("display_id"),
             execution_count=body.get("execution_count"),
-            error=None if error is None else (error["name"], error["value"], tuple(_lines(error["traceback"], blobs))),
+            error=None
+            if error is None
+            else (error["name"], error["value"], tuple(_lines(error["traceback"], blobs))),
             time=body.get("at", entry.time),
             monotonic_ns=body.get("monotonic_ns"),
             late=body.get("late", False),
@@ -112,7 +114,10 @@ def stored_value(mime: str, value: Any, blobs: Blobs, limit: int = INLINE_LIMIT)
         if picture is not None:
             raw, how = picture, "base64" if not value.endswith("\n") else "base64 line"
     else:
-        raw, how = json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8", "surrogatepass"), "json"
+        raw, how = (
+            json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8", "surrogatepass"),
+            "json",
+        )
         # What looks like the name of a blob is kept apart, or it would be taken for one.
         if len(raw) <= limit and not (isinstance(value, Mapping) and KEY in value):
             return value

@@ -13,20 +13,45 @@ import html
 import json
 import os
 import re
+import string
 import urllib.parse
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from typing import Any
 
 SHORTEST = 6  # a value of fewer signs is not looked for: it would be found everywhere
-_WORDS = frozenset(("true", "false", "none", "null", "default", "enabled", "disabled", "required", "optional"))
+_WORDS = frozenset(
+    ("true", "false", "none", "null", "default", "enabled", "disabled", "required", "optional")
+)
 _SECRET_PARTS = frozenset(
     (
-        *("KEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "PASS", "PWD", "CREDENTIAL", "CREDENTIALS"),
+        *(
+            "KEY",
+            "TOKEN",
+            "SECRET",
+            "PASSWORD",
+            "PASSWD",
+            "PASSPHRASE",
+            "PASS",
+            "PWD",
+            "CREDENTIAL",
+            "CREDENTIALS",
+        ),
         *("KEYS", "TOKENS", "SECRETS", "PASSWORDS", "PASSWDS", "AUTH", "COOKIE", "APIKEY", "PAT", "DSN"),
     )
 )
-_SECRET_ENDS = ("TOKEN", "SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "APIKEY", "ACCESSKEY", "SECRETKEY", "PRIVATEKEY")
+_SECRET_ENDS = (
+    "TOKEN",
+    "SECRET",
+    "PASSWORD",
+    "PASSWD",
+    "PASSPHRASE",
+    "APIKEY",
+    "ACCESSKEY",
+    "SECRETKEY",
+    "PRIVATEKEY",
+)
 _NOT_SECRET = frozenset(("PWD", "OLDPWD", "SSH_AUTH_SOCK", "GPG_KEY", "TERM_SESSION_ID"))
 
 # Name, what each one has in it (looked for first: cheap), and its shape.
@@ -45,10 +70,18 @@ _SHAPES: tuple[tuple[str, tuple[str, ...], re.Pattern[str]], ...] = tuple(
         ("API key", ("sk-",), r"(?<![A-Za-z0-9])sk-(?:[a-z0-9]+-)*[A-Za-z0-9_-]{20,}"),
         ("AWS access key", ("AKIA", "ASIA"), r"(?<![A-Za-z0-9])A(?:KIA|SIA)[A-Z0-9]{16}(?![A-Za-z0-9])"),
         ("Slack token", ("xox",), r"xox[abeoprs]-(?:[A-Za-z0-9]+-)*[A-Za-z0-9]{8,}"),
-        ("Slack webhook", ("hooks.slack.com/",), r"hooks\.slack\.com/(?:services|workflows)/[A-Za-z0-9/_-]{20,}"),
+        (
+            "Slack webhook",
+            ("hooks.slack.com/",),
+            r"hooks\.slack\.com/(?:services|workflows)/[A-Za-z0-9/_-]{20,}",
+        ),
         ("Google API key", ("AIza",), r"AIza[A-Za-z0-9_-]{35}"),
         ("Google OAuth token", ("ya29.",), r"ya29\.[A-Za-z0-9_-]{20,}"),
-        ("Stripe key", ("k_live_", "k_test_"), r"(?<![A-Za-z0-9])[rs]k_(?:live|test)_[A-Za-z0-9]{16,}"),
+        (
+            "Stripe key",
+            ("sk_live_", "sk_test_", "rk_live_", "rk_test_"),
+            r"(?<![A-Za-z0-9])[rs]k_(?:live|test)_[A-Za-z0-9]{16,}",
+        ),
         ("PyPI token", ("pypi-",), r"pypi-[A-Za-z0-9_-]{50,}"),
         ("npm token", ("npm_",), r"(?<![A-Za-z0-9_])npm_[A-Za-z0-9]{36}"),
         ("SendGrid key", ("SG.",), r"(?<![A-Za-z0-9])SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}"),
@@ -71,10 +104,11 @@ _ASSIGNED = re.compile(
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[@-~]")
 _TAG = re.compile(r"<[^<>]*>")
 _BASE64 = re.compile(r"[A-Za-z0-9+/\s]+=*\s*")
-_WORD_SIGNS = "A-Za-z0-9_./+=~:-"
-_LAST_WORD = re.compile(rf"[{_WORD_SIGNS}]*\Z")
+_WORD_SIGNS = string.ascii_letters + string.digits + "_./+=~:-"
+_LONGEST_WORD = 8192
 
 
+@cache
 def looks_secret(name: str) -> bool:
     """Whether an environment variable of this name holds a secret, by its parts: `HF_TOKEN` does, `TOKENIZERS_X` not."""
     upper = name.upper()
@@ -111,8 +145,8 @@ class Redactor:
         value = value.strip()
         if len(value) < SHORTEST or value.lower() in _WORDS or value in self._names:
             return
-        for form in _forms(value):
-            self._names.setdefault(form, name)
+        # A new dict: another thread may be looking through the old one.
+        self._names = {**dict.fromkeys(_forms(value), name), **self._names}
         ordered = sorted(self._names, key=len, reverse=True)  # the longest first: one may hold another
         self._values = re.compile("|".join(map(re.escape, ordered)))
         self._starts = tuple(ordered)
@@ -154,25 +188,25 @@ class Redactor:
 
     def open_end(self, text: str) -> int:
         """Where the end of `text` begins that may be the first part of a secret; its length if there is none."""
+        if not text:
+            return 0
         at = len(text)
         for value in self._starts:
-            for length in range(min(len(value) - 1, len(text)), 0, -1):
-                if text.endswith(value[:length]):
-                    at = min(at, len(text) - length)
-                    break
+            at = min(at, len(text) - _overlap(text, value))
         begun = text.rfind("-----BEGIN ")
         if begun >= 0 and "-----END " not in text[begun:] and _may_be_key(text[begun:]):
             at = min(at, begun)
-        word = _LAST_WORD.search(text)
-        assert word is not None
+        tail = text[-_LONGEST_WORD:]
+        word = tail[len(tail.rstrip(_WORD_SIGNS)) :]
+        begin = len(text) - len(word)
         for _, starts, _ in _SHAPES:
             for start in starts:
-                if (inside := word[0].find(start)) >= 0:
-                    at = min(at, word.start() + inside)
+                if (inside := word.find(start)) >= 0:
+                    at = min(at, begin + inside)
                 else:
                     at = min(at, len(text) - _begun(text, start))
-        if text[: word.start()].endswith(("Bearer ", "bearer ")):
-            at = min(at, word.start())
+        if text[max(0, begin - 7) : begin].endswith("earer "):
+            at = min(at, begin)
         return at
 
     def _replaced(self, text: str, found: Counter[str] | None) -> str:
@@ -192,7 +226,9 @@ class Redactor:
         places.extend(range(at, len(text)))
         for begin, end, name in reversed([*self._spans("".join(plain))]):
             first, last = places[begin], places[end - 1] + 1
-            text = f"{text[:first]}{_mark(name, found)}{''.join(skipped.findall(text[first:last]))}{text[last:]}"
+            text = (
+                f"{text[:first]}{_mark(name, found)}{''.join(skipped.findall(text[first:last]))}{text[last:]}"
+            )
         return text
 
     def _spans(self, text: str) -> Iterator[tuple[int, int, str]]:
@@ -202,7 +238,9 @@ class Redactor:
             spans += [(m.start(), m.end(), self._names[m[0]]) for m in self._values.finditer(text)]
         for name, starts, shape in _SHAPES:
             if any(start in text for start in starts):
-                spans += [(m.start(), m.end(), name) for m in shape.finditer(text) if "[redacted " not in m[0]]
+                spans += [
+                    (m.start(), m.end(), name) for m in shape.finditer(text) if "[redacted " not in m[0]
+                ]
         until, merged = 0, list[tuple[int, int, str]]()
         for begin, end, name in sorted(spans, key=lambda span: (span[0], -span[1])):
             if begin >= until:
@@ -264,10 +302,18 @@ def _decoded(text: str) -> bytes | None:
 
 def _begun(text: str, start: str) -> int:
     """How many signs of `start` the text ends with, at the beginning of a word."""
-    for length in range(min(len(start) - 1, len(text)), 0, -1):
-        if text.endswith(start[:length]):
-            before = text[-length - 1 : -length]
-            return 0 if before.isalnum() and start[0].isalnum() else length
+    length = _overlap(text, start)
+    before = text[-length - 1 : -length] if length else ""
+    return 0 if before.isalnum() and start[0].isalnum() else length
+
+
+def _overlap(text: str, whole: str) -> int:
+    """How many of the first signs of `whole`, but not all, the text ends with."""
+    at = whole.rfind(text[-1], 0, len(whole) - 1)
+    while at >= 0:
+        if text.endswith(whole[: at + 1]):
+            return at + 1
+        at = whole.rfind(text[-1], 0, at)
     return 0
 
 

@@ -28,7 +28,9 @@ class SessionLog:
         self.journal, self.id = journal, id
 
     @classmethod
-    def begin(cls, journal: Journal, *, title: str, sort: str, facts: Mapping[str, Any], id: str | None = None) -> SessionLog:
+    def begin(
+        cls, journal: Journal, *, title: str, sort: str, facts: Mapping[str, Any], id: str | None = None
+    ) -> SessionLog:
         """Begin a session.
 
         Args:
@@ -55,7 +57,9 @@ class SessionLog:
         code = stored_value("text/x-python", code, self.journal.blobs)
         return self._append("step_started", {"n": n, "code": code, **facts})
 
-    def output(self, step: str, *, n: int, sort: str, data: Mapping[str, Any], facts: Mapping[str, Any] | None = None) -> Entry:
+    def output(
+        self, step: str, *, n: int, sort: str, data: Mapping[str, Any], facts: Mapping[str, Any] | None = None
+    ) -> Entry:
         """An output of a step.
 
         Args:
@@ -70,12 +74,16 @@ class SessionLog:
             InputError: for a sort that isn't.
         """
         if sort not in SORTS:
-            raise InputError(wanted=f"one of {', '.join(SORTS)}", got=repr(sort), remedy="name the output's sort")
+            raise InputError(
+                wanted=f"one of {', '.join(SORTS)}", got=repr(sort), remedy="name the output's sort"
+            )
         facts = dict(facts or {})
         if "error" in facts:
             lines = stored_value("application/json", [*facts["error"]["traceback"]], self.journal.blobs)
             facts["error"] = {**facts["error"], "traceback": lines}
-        return self._append("output", {"n": n, "sort": sort, "data": stored(data, self.journal.blobs), **facts}, about=step)
+        return self._append(
+            "output", {"n": n, "sort": sort, "data": stored(data, self.journal.blobs), **facts}, about=step
+        )
 
     def step_ended(self, step: str, *, status: str, facts: Mapping[str, Any] | None = None) -> Entry:
         """A step has ended.
@@ -89,7 +97,9 @@ class SessionLog:
             InputError: for another status.
         """
         if status not in STATUSES:
-            raise InputError(wanted=f"one of {', '.join(STATUSES)}", got=repr(status), remedy="say how it ended")
+            raise InputError(
+                wanted=f"one of {', '.join(STATUSES)}", got=repr(status), remedy="say how it ended"
+            )
         return self._append("step_ended", {"status": status, **(facts or {})}, about=step)
 
     def paused(self, facts: Mapping[str, Any] | None = None) -> Entry:
@@ -116,7 +126,9 @@ class SessionLog:
         """A step is to be left out of all exports, or after all not."""
         return self._append("private", {"private": private}, about=step)
 
-    def attach(self, media: Path, *, offset_s: float, sha256: str, size: int, mime: str, note: str = "") -> Entry:
+    def attach(
+        self, media: Path, *, offset_s: float, sha256: str, size: int, mime: str, note: str = ""
+    ) -> Entry:
         """A video or voice recording made elsewhere; the file stays where it is.
 
         Args:
@@ -127,8 +139,17 @@ class SessionLog:
             mime: its type.
             note: what it is.
         """
-        body = {"path": str(media), "offset_s": offset_s, "sha256": sha256, "size": size, "mime": mime, "note": note}
+        body = {
+            "path": str(media),
+            "offset_s": offset_s,
+            "sha256": sha256,
+            "size": size,
+            "mime": mime,
+            "note": note,
+        }
         return self._append("attachment", body, durable=True)
 
-    def _append(self, kind: str, body: Mapping[str, Any], about: str | None = None, durable: bool = False) -> Entry:
+    def _append(
+        self, kind: str, body: Mapping[str, Any], about: str | None = None, durable: bool = False
+    ) -> Entry:
         return self.journal.append(kind, body, session=self.id, about=about, durable=durable)

@@ -57,7 +57,8 @@ def add(connection: sqlite3.Connection, entry: Entry) -> None:
             )
         case "step_ended":
             connection.execute(
-                "UPDATE steps SET status = ?, ended = ? WHERE id = ?", (body.get("status"), entry.seq, entry.about)
+                "UPDATE steps SET status = ?, ended = ? WHERE id = ?",
+                (body.get("status"), entry.seq, entry.about),
             )
         case "output":
             connection.execute("UPDATE steps SET outputs = outputs + 1 WHERE id = ?", (entry.about,))

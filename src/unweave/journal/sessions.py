@@ -74,7 +74,9 @@ class Step:
         return tuple((e.body["text"], e.body.get("assistant", False)) for e in entries if e.body)
 
     def _outputs(self) -> list[Output]:
-        return [Output.of(entry, self.journal.blobs) for entry in self.journal.entries("output", about=self.id)]
+        return [
+            Output.of(entry, self.journal.blobs) for entry in self.journal.entries("output", about=self.id)
+        ]
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,9 @@ class Session:
             if which in (step.n, step.id):
                 return step
         raise InputError(
-            wanted=f"a step of the session {self.id}", got=repr(which), remedy=f"it has 1 to {self.step_count}"
+            wanted=f"a step of the session {self.id}",
+            got=repr(which),
+            remedy=f"it has 1 to {self.step_count}",
         )
 
     def timeline(self) -> Iterator[Entry]:
@@ -167,7 +171,11 @@ def session(journal: Journal, id: str) -> Session:
 
 def this_process() -> dict[str, Any]:
     """What tells readers whether the process that writes a session is still there."""
-    return {"host": socket.gethostname(), "pid": os.getpid(), "process_started": _process_started(os.getpid())}
+    return {
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "process_started": _process_started(os.getpid()),
+    }
 
 
 def is_written(facts: Mapping[str, Any]) -> bool:
@@ -210,23 +218,23 @@ _KNOWN = frozenset(("n", "code", "execution_count", "at", "monotonic_ns", "narra
 
 
 def _session(row: tuple[Any, ...], journal: Journal) -> Session:
-    id, started, state, ended, last, degraded, body, steps, failed = row
+    name, started, state, ended, last, degraded, body, steps, failed = row
     facts = {} if body is None else json.loads(body)
     title, sort = facts.pop("title", "[purged]"), facts.pop("sort", "import")
     if state != "stopped" and not is_written(facts):
         state, ended = "interrupted", last
-    return Session(id, title, sort, state, started, ended, steps, failed, degraded, facts, journal)
+    return Session(name, title, sort, state, started, ended, steps, failed, degraded, facts, journal)
 
 
 def _step(row: tuple[Any, ...], journal: Journal, alive: bool) -> Step:
-    id, started, status, outputs, private, whys, body, end, ended = row
+    name, started, status, outputs, private, whys, body, end, ended = row
     facts = {"n": 0, "code": "[purged]"} if body is None else json.loads(body)
     end = {} if end is None else json.loads(end)
     code = facts["code"]
     timed = facts.get("at", started) is not None
     began, stopped = facts.get("monotonic_ns"), end.get("monotonic_ns")
     return Step(
-        id=id,
+        id=name,
         n=facts["n"],
         code=shortened(code) if isinstance(code, Mapping) else code,
         status=status or ("running" if alive else "interrupted"),
@@ -259,5 +267,3 @@ def _process_started(pid: int) -> str | None:
         return None
     # The program's name stands in brackets and may hold anything.
     return f"{boot}:{stat.rpartition(')')[2].split()[19]}"
-
-
