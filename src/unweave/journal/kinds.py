@@ -23,6 +23,7 @@ SESSION = (
     "session_paused",
     "session_resumed",
     "session_stopped",
+    "session_degraded",
     "step_started",
     "output",
     "step_ended",

@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from unweave.journal import search
+from unweave.journal import search, session_tables
 from unweave.journal.blobs import named_in
 from unweave.journal.entries import Entry
 
@@ -67,4 +67,5 @@ def _add_blob_uses(connection: sqlite3.Connection, entry: Entry) -> None:
 PROJECTIONS: tuple[Projection, ...] = (
     Projection("blob uses", _create_blob_uses, _add_blob_uses),
     Projection("full text", search.create, search.add),
+    Projection("sessions", session_tables.create, session_tables.add, session_tables.KINDS),
 )

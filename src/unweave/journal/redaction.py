@@ -290,7 +290,7 @@ def _forms(value: str) -> Iterable[str]:
 
 def _is_binary(mime: str) -> bool:
     kind = mime.partition("/")[0]
-    return kind in ("image", "audio", "video") and not mime.endswith("xml") or mime == "application/pdf"
+    return mime == "application/pdf" or (kind in ("image", "audio", "video") and not mime.endswith("xml"))
 
 
 def _decoded(text: str) -> bytes | None:

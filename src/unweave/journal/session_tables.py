@@ -37,11 +37,13 @@ def create(connection: sqlite3.Connection) -> None:
 
 def add(connection: sqlite3.Connection, entry: Entry) -> None:
     """Take one entry in; of a purged one, all but what its body said."""
+    if entry.session is None:  # of no session, and so in no list
+        return
     body = entry.body or {}
     match entry.kind:
         case "session_started":
             connection.execute(
-                "INSERT INTO sessions (id, seq, started, state, last) VALUES (?, ?, ?, 'recording', ?)",
+                "INSERT OR IGNORE INTO sessions (id, seq, started, state, last) VALUES (?, ?, ?, 'recording', ?)",
                 (entry.session, entry.seq, entry.time, entry.time),
             )
         case "session_paused" | "session_resumed" | "session_stopped":

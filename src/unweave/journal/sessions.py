@@ -228,7 +228,7 @@ def _session(row: tuple[Any, ...], journal: Journal) -> Session:
 
 def _step(row: tuple[Any, ...], journal: Journal, alive: bool) -> Step:
     name, started, status, outputs, private, whys, body, end, ended = row
-    facts = {"n": 0, "code": "[purged]"} if body is None else json.loads(body)
+    facts: dict[str, Any] = {"n": 0, "code": "[purged]"} if body is None else json.loads(body)
     end = {} if end is None else json.loads(end)
     code = facts["code"]
     timed = facts.get("at", started) is not None

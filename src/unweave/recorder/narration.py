@@ -9,7 +9,19 @@ from unweave.journal import Entry, Journal
 from unweave.journal.sessions import Step, session
 
 MAGICS = (
-    *("record", "predict", "outcome", "hypothesis", "rival", "confusing", "idea", "next", "note", "why", "question"),
+    *(
+        "record",
+        "predict",
+        "outcome",
+        "hypothesis",
+        "rival",
+        "confusing",
+        "idea",
+        "next",
+        "note",
+        "why",
+        "question",
+    ),
     *("private", "load_ext unweave", "reload_ext unweave"),
 )
 _NARRATES = re.compile(rf"\s*(?:#.*|%(?:{'|'.join(MAGICS)})\b.*)?\s*")

@@ -48,7 +48,9 @@ class Recording:
         InputError, JournalError: if the journal can't be opened at all.
     """
 
-    def __init__(self, path: Path | str | None, *, title: str = "", sort: str = "script", warn: Callable[[str], None]) -> None:
+    def __init__(
+        self, path: Path | str | None, *, title: str = "", sort: str = "script", warn: Callable[[str], None]
+    ) -> None:
         self.path = locate(path)
         Journal.open(self.path, create=True).close()
         self.redactor = Redactor()
@@ -164,7 +166,9 @@ class Recording:
             return
         with self._lock:
             self._take(step)
-            self._put(step, sort, dict(data), {name: value for name, value in facts.items() if value is not None})
+            self._put(
+                step, sort, dict(data), {name: value for name, value in facts.items() if value is not None}
+            )
 
     def say(self, kind: str, body: Mapping[str, Any], about: str | OpenStep | None = None) -> Entry:
         """Write an entry of the journal into this session: a prediction, a note, a why.
@@ -215,7 +219,12 @@ class Recording:
                 self._take(step, final=True)
             for step in reversed(self.steps.running):
                 self.end(step, "interrupted" if reason == "exit" else "ok")
-            facts = {"reason": reason, "steps": self.steps.count, "troubles": self.troubles, "monotonic_ns": now_ns()}
+            facts = {
+                "reason": reason,
+                "steps": self.steps.count,
+                "troubles": self.troubles,
+                "monotonic_ns": now_ns(),
+            }
             self._submit(lambda journal: SessionLog(journal, self.id).stopped(self.redactor.value(facts)))
             self.state = "stopped"
         return self._writer.close(CLOSE_S)
@@ -238,7 +247,9 @@ class Recording:
 
     def _waited(self, job: Job) -> Any:
         if not job.wait(CLOSE_S):
-            raise JournalError(f"the journal {self.path} could not be reached for {CLOSE_S:g} s; it is tried again")
+            raise JournalError(
+                f"the journal {self.path} could not be reached for {CLOSE_S:g} s; it is tried again"
+            )
         failed = job.error or job.result
         if isinstance(failed, BaseException):
             raise failed
@@ -281,7 +292,9 @@ class Recording:
             noted = self.redactor.value(_json(facts), found)
             if found:
                 noted["redacted"] = dict(found)
-            return SessionLog(journal, self.id).output(self._id(step), n=n, sort=sort, data=clean, facts=noted)
+            return SessionLog(journal, self.id).output(
+                self._id(step), n=n, sort=sort, data=clean, facts=noted
+            )
 
         self._submit(write, _size(data) + 512)
 
@@ -295,7 +308,11 @@ class Recording:
             body = {"source": event.kind, "facts": _json(event.facts)}
             self._submit(
                 lambda journal: journal.append(
-                    "evidence", self.redactor.value(body), session=self.id, about=self._id(step), durable=False
+                    "evidence",
+                    self.redactor.value(body),
+                    session=self.id,
+                    about=self._id(step),
+                    durable=False,
                 ),
                 2048,
             )

@@ -128,7 +128,14 @@ class TerminalCapture(StreamCapture):
                 self._recording.output(step, sort, data, **facts)
 
     def _publish(self, original: Any) -> Any:
-        def publish(data: Any, metadata: Any = None, *args: Any, transient: Any = None, update: bool = False, **more: Any) -> Any:
+        def publish(
+            data: Any,
+            metadata: Any = None,
+            *args: Any,
+            transient: Any = None,
+            update: bool = False,
+            **more: Any,
+        ) -> Any:
             display_id = (transient or {}).get("display_id")
             sort = "update" if update else "display"
             self._tell(sort, data, metadata=metadata or None, display_id=display_id)
@@ -164,7 +171,11 @@ class TerminalCapture(StreamCapture):
     def _error(self, original: Any) -> Any:
         def showtraceback(etype: Any, evalue: Any, stb: Any) -> Any:
             lines = [stb] if isinstance(stb, str) else [str(line) for line in stb]
-            error = {"name": getattr(etype, "__name__", str(etype)), "value": _text(evalue), "traceback": lines}
+            error = {
+                "name": getattr(etype, "__name__", str(etype)),
+                "value": _text(evalue),
+                "traceback": lines,
+            }
             self._tell("error", {}, error=error)
             with self.muted():
                 return original(etype, evalue, stb)

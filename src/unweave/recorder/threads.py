@@ -27,11 +27,11 @@ class ThreadMarks:
         """Begin to mark."""
         original, recording, key = threading.Thread.start, self._recording, self._key
 
-        def start(thread: threading.Thread) -> None:
+        def start(self: threading.Thread) -> None:
             if recording.open:
                 with suppress(Exception):
-                    recording.steps.mark(thread, key())
-            original(thread)
+                    recording.steps.mark(self, key())
+            original(self)
 
         self._original, self._ours = original, start
         threading.Thread.start = start

@@ -18,7 +18,9 @@ from typing import Any
 from unweave.journal import Journal, JournalError
 
 RETRY_S = 2.0  # between attempts while the journal can't be written
-BACKLOG = 64 * 2**20  # bytes that may wait; who puts out more is slowed down, or, if writing fails, not recorded
+BACKLOG = (
+    64 * 2**20
+)  # bytes that may wait; who puts out more is slowed down, or, if writing fails, not recorded
 SLOWED_S = 5.0
 
 
@@ -34,7 +36,6 @@ class Job:
     def wait(self, seconds: float) -> bool:
         """Wait until it is committed, or has failed; False if that takes longer."""
         return self.settled.wait(seconds)
-
 
     def refuse(self, why: str) -> None:
         """It will not be written."""
