@@ -18,17 +18,11 @@ from unweave.journal import search as full_text
 from unweave.journal.entries import canonical, fresh_id
 
 
-@pytest.fixture
-def journal(tmp_path: Path):
-    with Journal.open(tmp_path / "journal.db", create=True) as opened:
-        yield opened
-
-
 def test_an_entry_comes_back_as_it_was_written(journal: Journal):
     body = {"text": "naïve \ud83d café", "numbers": [1, 2.5, None, True], "deep": {"b": 1, "a": "\x00"}}
-    written = journal.append("note", body, session="s1", about="q1")
+    written = journal.append("why", body, session="s1", about="q1")
     assert journal.entry(written.id) == written
-    assert (written.seq, written.kind, written.session, written.about) == (1, "note", "s1", "q1")
+    assert (written.seq, written.kind, written.session, written.about) == (1, "why", "s1", "q1")
     assert written.body == body
     assert written.when.utcoffset() is not None
     assert journal.head == Head(1, written.hash)
@@ -42,15 +36,15 @@ def test_entries_are_chained(journal: Journal):
 
 def test_entries_are_chosen_by_kind_session_subject_and_number(journal: Journal):
     journal.append("question", {"text": "why?"}, session="s1")
-    journal.append("note", {"text": "x"}, session="s1", about="q")
-    journal.append("note", {"text": "y"}, session="s2", about="q")
+    journal.append("why", {"text": "x"}, session="s1", about="q")
+    journal.append("why", {"text": "y"}, session="s2", about="q")
 
     def numbers(**chosen: object) -> list[int]:
         return [entry.seq for entry in journal.entries(**chosen)]  # type: ignore[arg-type]
 
     assert numbers() == [1, 2, 3]
-    assert numbers(kind="note") == [2, 3]
-    assert numbers(kind=("question", "note"), session="s1") == [1, 2]
+    assert numbers(kind="why") == [2, 3]
+    assert numbers(kind=("question", "why"), session="s1") == [1, 2]
     assert numbers(about="q", after=2) == [3]
 
 
@@ -60,7 +54,7 @@ def test_a_long_log_is_walked_page_by_page_and_misses_nothing(
     monkeypatch.setattr("unweave.journal.store.PAGE", 3)
     with journal.transaction():
         for number in range(9):  # a whole number of pages
-            journal.append("note", {"number": number})
+            journal.append("output", {"number": number})
     assert [entry.body["number"] for entry in journal.entries()] == list(range(9))  # type: ignore[index]
 
 
@@ -84,9 +78,9 @@ def test_ids_sort_by_time_and_differ():
     ("kind", "body", "said"),
     [
         ("nte", {}, "wanted a kind of journal entry; got 'nte'; near it: note"),
-        ("note", {"x": float("nan")}, "wanted JSON values in the body of an entry"),
-        ("note", {"x": object()}, "not JSON serializable"),
-        ("note", {"x": [{1: 2}]}, "wanted text as keys in the body of an entry; got 1; write str(key)"),
+        ("output", {"x": float("nan")}, "wanted JSON values in the body of an entry"),
+        ("output", {"x": object()}, "not JSON serializable"),
+        ("output", {"x": [{1: 2}]}, "wanted text as keys in the body of an entry; got 1; write str(key)"),
     ],
 )
 def test_what_cannot_be_kept_is_refused_whole(journal: Journal, kind: str, body: dict, said: str):
@@ -128,7 +122,7 @@ def test_the_database_itself_refuses_changes(journal: Journal):
 def test_threads_may_share_it(journal: Journal):
     def write(name: str) -> None:
         for number in range(20):
-            journal.append("note", {"thread": name, "number": number}, durable=False)
+            journal.append("output", {"thread": name, "number": number}, durable=False)
 
     threads = [threading.Thread(target=write, args=(name,)) for name in "abc"]
     for thread in threads:
@@ -145,11 +139,11 @@ def test_processes_may_write_at_once(journal: Journal):
     script = (
         "import sys; from unweave.journal import Journal\n"
         "with Journal.open(sys.argv[1]) as journal:\n"
-        "    for number in range(25): journal.append('note', {'number': number}, durable=False)\n"
+        "    for number in range(25): journal.append('output', {'number': number}, durable=False)\n"
     )
     writers = [subprocess.Popen([sys.executable, "-c", script, journal.path]) for _ in range(2)]
     for number in range(25):
-        journal.append("note", {"number": number}, durable=False)
+        journal.append("output", {"number": number}, durable=False)
     assert [writer.wait() for writer in writers] == [0, 0]
     entries = [*journal.entries()]
     assert [entry.seq for entry in entries] == list(range(1, 76))

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from unweave.core.errors import InputError
-from unweave.journal import search
+from unweave.journal import rules, search
 from unweave.journal.blobs import Blobs
 from unweave.journal.database import BUSY_S, Mode, choose_mode, connect, connect_to_read
 from unweave.journal.entries import (
@@ -31,6 +31,7 @@ from unweave.journal.kinds import require_kind
 from unweave.journal.locate import locate
 from unweave.journal.migrations import VERSION, migrate, require_known
 from unweave.journal.projections import project, rebuild
+from unweave.journal.records import Record
 from unweave.journal.rows import page, parsed, read_log, row_of
 
 PAGE = 256  # entries read at once: a long walk holds nobody up
@@ -153,6 +154,7 @@ class Journal:
         text = canonical(require_body(body))
         require_kind(kind)
         with self.transaction(durable=durable) as connection:
+            rules.check(self, kind, body, about)
             last = self.head
             salt = os.urandom(16)
             seq, new, time, digest = last.seq + 1, fresh_id(), now(), salted(salt, text)
@@ -162,6 +164,15 @@ class Journal:
             connection.execute("INSERT INTO bodies VALUES (?, ?, ?)", (seq, salt, text))
             project(connection, entry)
         return entry
+
+    def add(self, record: Record, *, session: str | None = None, about: str | None = None) -> Entry:
+        """Write one record (`records`), as `append` does.
+
+        Raises:
+            InputError: for what it can't be about, as an outcome of no prediction, or a second outcome.
+            JournalError: if it can't be written.
+        """
+        return self.append(record.kind, record.to_body(), session=session, about=about)
 
     @contextmanager
     def transaction(self, *, durable: bool = True) -> Generator[sqlite3.Connection]:
