@@ -1,0 +1,1 @@
+"""Loss spikes in the no-position training: how much of the spiking does each cause explain?"""

@@ -1,0 +1,89 @@
+"""What is done with a run afterwards: the finished model on more batches, and other ways to go on from a checkpoint."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import torch
+
+from unweave.core.files import write_json_atomic
+from unweave.core.seeds import derive
+from unweave.experiments.spike_study.presets import Preset
+from unweave.experiments.spike_study.study import BRANCH_FASTER, RATE_OF_MIN, UNCHANGED, Branch
+from unweave.model.saved import load
+from unweave.tasks import PreviousToken
+from unweave.training import Constant, TrainConfig, TrainingDiverged
+from unweave.training.checkpoints import Checkpoint, list_checkpoints
+from unweave.training.evaluation import evaluate
+from unweave.training.history import HISTORY, read_history
+from unweave.training.update import update
+
+
+def kinds(config: TrainConfig) -> dict[str, TrainConfig]:
+    """The ways to go on: as before, at the rate of `min`, which is `lr` itself after its warmup, and with a shorter memory."""
+    return {
+        UNCHANGED: config,
+        RATE_OF_MIN: dataclasses.replace(config, schedule=Constant()),
+        BRANCH_FASTER: dataclasses.replace(config, betas=(config.betas[0], 0.8)),
+    }
+
+
+def show_batches(folder: Path, task: PreviousToken, config: TrainConfig, count: int) -> list[float]:
+    """The losses of the last checkpoint's model on `count` batches that it was not trained on; none is learned from."""
+    written = folder / "frozen.json"
+    if not written.exists():
+        last = list_checkpoints(folder / "checkpoints")[-1]
+        model = load(Checkpoint.opened(last).path)
+        batches = (
+            task.batch(config.batch_size, derive(config.seed, "frozen", number)) for number in range(count)
+        )
+        losses = [evaluate(model, task, batch, config.batch_size)[0] for batch in batches]
+        write_json_atomic(written, losses)
+    return json.loads(written.read_text(encoding="utf-8"))
+
+
+def go_on(folder: Path, task: PreviousToken, config: TrainConfig, preset: Preset) -> list[Branch]:
+    """The branches from the checkpoint of `preset.branch_at`: every kind on the same streams of batches."""
+    written = folder / "branches.json"
+    since = preset.branch_at
+    if not written.exists():
+        checkpoint = Checkpoint.opened(folder / "checkpoints" / f"step-{since:08d}")
+        losses = {
+            f"{kind}|{stream}": _branch(checkpoint, task, other, preset.branch_steps, stream)
+            for kind, other in kinds(config).items()
+            for stream in range(preset.streams)
+        }
+        write_json_atomic(written, losses)
+    before = [record.loss for record in read_history(folder / HISTORY)[:since]]
+    found: list[Branch] = []
+    for name, losses in json.loads(written.read_text(encoding="utf-8")).items():
+        kind, stream = name.split("|")
+        found.append(Branch(kind, config.seed, int(stream), before + losses, since))
+    return found
+
+
+def _branch(
+    checkpoint: Checkpoint, task: PreviousToken, config: TrainConfig, steps: int, stream: int
+) -> list[float]:
+    """The losses of a run that goes on with this config, its moments kept, until it ends or diverges."""
+    model = load(checkpoint.path)
+    optimizer = torch.optim.AdamW(
+        model.parameters(),
+        lr=config.lr,
+        betas=config.betas,
+        eps=config.eps,
+        weight_decay=config.weight_decay,
+        fused=True,
+    )
+    checkpoint.restore(model, optimizer)
+    losses: list[float] = []
+    for step in range(checkpoint.step, checkpoint.step + steps):
+        batch = task.batch(config.batch_size, derive(config.seed, "branch", stream, step))
+        lr = config.lr * float(config.schedule(step))
+        try:
+            losses.append(update(model, optimizer, batch, task, lr, config).loss)
+        except TrainingDiverged:
+            break
+    return losses
