@@ -31,11 +31,13 @@ def kinds(config: TrainConfig) -> dict[str, TrainConfig]:
 
 
 def show_batches(folder: Path, task: PreviousToken, config: TrainConfig, count: int) -> list[float]:
-    """The losses of the last checkpoint's model on `count` batches that it was not trained on; none is learned from."""
+    """The losses of the last checkpoint's model on `count` further batches, without training; none for a run without one."""
     written = folder / "frozen.json"
     if not written.exists():
-        last = list_checkpoints(folder / "checkpoints")[-1]
-        model = load(Checkpoint.opened(last).path)
+        checkpoints = list_checkpoints(folder / "checkpoints")
+        if not checkpoints:
+            return []
+        model = load(Checkpoint.opened(checkpoints[-1]).path)
         batches = (
             task.batch(config.batch_size, derive(config.seed, "frozen", number)) for number in range(count)
         )
@@ -45,11 +47,17 @@ def show_batches(folder: Path, task: PreviousToken, config: TrainConfig, count: 
 
 
 def go_on(folder: Path, task: PreviousToken, config: TrainConfig, preset: Preset) -> list[Branch]:
-    """The branches from the checkpoint of `preset.branch_at`: every kind on the same streams of batches."""
+    """The branches from the checkpoint of `preset.branch_at`: every kind on the same streams of batches.
+
+    None for a run that diverged before.
+    """
     written = folder / "branches.json"
     since = preset.branch_at
     if not written.exists():
-        checkpoint = Checkpoint.opened(folder / "checkpoints" / f"step-{since:08d}")
+        place = folder / "checkpoints" / f"step-{since:08d}"
+        if not place.exists():
+            return []
+        checkpoint = Checkpoint.opened(place)
         losses = {
             f"{kind}|{stream}": _branch(checkpoint, task, other, preset.branch_steps, stream)
             for kind, other in kinds(config).items()

@@ -211,7 +211,7 @@ def small_gradients(study: Study) -> Finding:
 )
 def place(study: Study) -> Finding:
     unchanged, low, faster = (study.branch_rates(k) for k in (UNCHANGED, RATE_OF_MIN, BRANCH_FASTER))
-    since = min(branch.since for branch in study.branches)
+    since = min((branch.since for branch in study.branches), default=study.steps)
     own = study.own_rates(MAX_ORIGINAL, since)
     share, same = removed(low, unchanged), ratio(unchanged, own)
     checks = (

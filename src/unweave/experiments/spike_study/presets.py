@@ -70,12 +70,12 @@ PRESETS = {
     "reduced": Preset(
         "reduced",
         SHORT,
-        TrainConfig(steps=800, batch_size=128, lr=6e-4, checkpoint_every=50),
+        TrainConfig(steps=600, batch_size=128, lr=8e-4, checkpoint_every=50),
         seeds=5,
-        branch_at=600,
-        branch_steps=100,
+        branch_at=450,
+        branch_steps=75,
         streams=4,
-        frozen=300,
+        frozen=200,
     ),
     # The original's run, in its own size: about two days of one core.
     "paper": Preset(

@@ -15,7 +15,6 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from unweave.core.errors import InputError
 from unweave.experiments.spike_study.branches import go_on, show_batches
 from unweave.experiments.spike_study.cells import CELLS, ORIGINAL, Cell
 from unweave.experiments.spike_study.presets import Preset
@@ -78,7 +77,7 @@ def jobs(preset: Preset, seeds: Sequence[int], out: Path) -> list[Job]:
 
 
 def run_all(preset: Preset, seeds: Sequence[int], out: Path, workers: int | None, progress: bool) -> Study:
-    """Do what is still to be done, and read the study from its folder.
+    """Do what is still to be done, and put the study together; `out` then has it in one file too.
 
     Args:
         workers: processes, of one thread each; by default as many as there are cores.
@@ -90,29 +89,14 @@ def run_all(preset: Preset, seeds: Sequence[int], out: Path, workers: int | None
     ]
     extras += [partial(_branches, job) for job in trainings if job.cell.name == BRANCHED]
     _in_processes(extras, workers, "frozen models and branches", progress)
-    return read_study(preset, seeds, out)
-
-
-def read_study(preset: Preset, seeds: Sequence[int], out: Path) -> Study:
-    """The study that `run_all` left in a folder.
-
-    Raises:
-        InputError: if a training is missing there.
-    """
-    trainings = jobs(preset, seeds, out)
-    for job in trainings:
-        if not (job.folder / HISTORY).exists():
-            raise InputError(
-                wanted=f"every training of a finished study in {out}",
-                got=f"none in {job.folder}",
-                remedy=f"finish it with unweave run spike-study --preset {preset.name} --out {out}",
-            )
-    return Study(
+    study = Study(
         preset.training.steps,
         {cell.name: [job.read() for job in trainings if job.cell == cell] for cell in CELLS},
         {name: [_frozen(job) for job in trainings if job.cell.name == name] for name in FROZEN},
         [branch for job in trainings if job.cell.name == BRANCHED for branch in _branches(job)],
     )
+    study.save(out)
+    return study
 
 
 def _frozen(job: Job) -> list[float]:

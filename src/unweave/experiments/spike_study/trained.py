@@ -80,6 +80,7 @@ class Trained:
 
 
 def rate_of(losses: list[float], first: int = 0) -> float:
-    """Spikes per 1000 steps from step `first` on, in losses that stand beside what came before."""
-    found = [spike for spike in find_spikes(losses) if spike.step >= first]
-    return 1000 * len(found) / (len(losses) - first)
+    """Spikes per 1000 steps from step `first` on, judged beside the steps before; NaN if there are none."""
+    if len(losses) <= first:
+        return math.nan
+    return 1000 * sum(spike.step >= first for spike in find_spikes(losses)) / (len(losses) - first)
