@@ -9,7 +9,10 @@ from typing import Any, Protocol, runtime_checkable
 
 from unweave.core.errors import InputError
 
-NAMES = {"no-position": "unweave.experiments.no_position.run"}
+NAMES = {
+    "no-position": "unweave.experiments.no_position.run",
+    "spike-study": "unweave.experiments.spike_study.run",
+}
 
 
 @dataclass(frozen=True)

@@ -178,11 +178,11 @@ def clipping(study: Study) -> Finding:
 def small_gradients(study: Study) -> Finding:
     original, damped = study.rates(MAX_ORIGINAL), study.rates(MAX_DAMPED)
     share = removed(damped, original)
-    ends = [
+    damped_end, original_end = (
         torch.tensor([run.final for run in study.runs[cell]], dtype=torch.float64)
         for cell in (MAX_DAMPED, MAX_ORIGINAL)
-    ]
-    end = ratio(*ends)
+    )
+    end = ratio(damped_end, original_end)
     checks = (
         Check("share removed by eps 1e-3", share, above=0.5),
         Check("loss at the end over the original's", end, below=2.0, control=True),

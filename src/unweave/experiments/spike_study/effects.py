@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -12,21 +13,26 @@ from unweave.core.claims import Estimate
 
 
 def ratio(above: Float[Tensor, " seed"], below: Float[Tensor, " seed"], unit: str = "") -> Estimate:
-    """The ratio of two means over the same seeds, `sum(above) / sum(below)`.
+    """The ratio of two means over the same seeds, `sum(above) / sum(below)`, so that a seed without spikes does no harm.
 
-    The interval is by linearisation, `R ± t s / (sqrt(n) mean(below))` with s of the residuals
-    `above - R below` (Cochran, Sampling Techniques, 1977, 6.3-6.4), so that a seed without spikes does no harm.
-    It is symmetric and rough with five seeds. NaN where nothing stands below.
+    The interval is Fieller's (1954, Some problems in interval estimation): every R that a paired t test of
+    `above - R below` against 0 does not refute. It has no ends where the mean below is itself not clearly above 0, as
+    when one seed makes up most of it. NaN where nothing stands below.
     """
     n, base = len(below), below.double().mean().item()
     if not math.isfinite(base) or base == 0 or not bool(above.isfinite().all()):
         return Estimate(math.nan, unit=unit)
-    value = above.double().mean().item() / base
+    top = above.double().mean().item()
     if n < 2:
-        return Estimate(value, unit=unit)
-    spread = (above.double() - value * below.double()).std().item()
-    half = student_t(n - 1) * spread / (math.sqrt(n) * abs(base))
-    return Estimate(value, value - half, value + half, unit)
+        return Estimate(top / base, unit=unit)
+    (var_top, both), (_, var_base) = torch.cov(torch.stack([above.double(), below.double()])).tolist()
+    t2 = student_t(n - 1) ** 2 / n
+    # (top - R base)^2 = t2 (var_top - 2 R both + R^2 var_base), solved for R.
+    a, b, c = base**2 - t2 * var_base, top * base - t2 * both, top**2 - t2 * var_top
+    if a <= 0:
+        return Estimate(top / base, -math.inf, math.inf, unit)
+    root = math.sqrt(max(0.0, b**2 - a * c))
+    return Estimate(top / base, (b - root) / a, (b + root) / a, unit)
 
 
 def removed(without: Float[Tensor, " seed"], within: Float[Tensor, " seed"]) -> Estimate:

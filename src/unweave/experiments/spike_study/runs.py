@@ -83,12 +83,12 @@ def run_all(preset: Preset, seeds: Sequence[int], out: Path, workers: int | None
         workers: processes, of one thread each; by default as many as there are cores.
     """
     trainings = jobs(preset, seeds, out)
-    _in_processes([job.train for job in trainings], workers, "training", progress)
+    in_processes([job.train for job in trainings], workers, "training", progress)
     extras: list[Callable[[], object]] = [
         partial(_frozen, job) for job in trainings if job.cell.name in FROZEN
     ]
     extras += [partial(_branches, job) for job in trainings if job.cell.name == BRANCHED]
-    _in_processes(extras, workers, "frozen models and branches", progress)
+    in_processes(extras, workers, "frozen models and branches", progress)
     study = Study(
         preset.training.steps,
         {cell.name: [job.read() for job in trainings if job.cell == cell] for cell in CELLS},
@@ -107,10 +107,10 @@ def _branches(job: Job) -> list[Branch]:
     return go_on(job.folder, job.preset.task, job.training, job.preset)
 
 
-def _in_processes(
+def in_processes(
     work: Sequence[Callable[[], object]], workers: int | None, label: str, progress: bool
 ) -> None:
-    """Do all of it, in separate processes if more than one core is there."""
+    """Do all of it, each in one thread, in as many processes as there are workers; alone, in this one."""
     count = min(workers or len(os.sched_getaffinity(0)), max(1, len(work)))
     with tqdm(total=len(work), desc=label, unit="run", disable=not progress) as bar:
         if count == 1:
