@@ -8,11 +8,14 @@ import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from unweave.cli.run import Interrupted
+
+if TYPE_CHECKING:
+    from unweave.training.run_file import RunConfig
 
 
 def train(
@@ -34,6 +37,14 @@ def train(
         list[str] | None,
         typer.Option(metavar="NAME", help="tensorboard, wandb or trackio get the numbers too."),
     ] = None,
+    seeds: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Train N models at once, from the file's seeds on; DIR/member-0 and so on.",
+        ),
+    ] = 1,
     example: Annotated[bool, typer.Option("--example", help="Print a small CONFIG.json, and stop.")] = False,
 ) -> None:
     """Train a model; resume is exact. Started by torchrun, processes share every batch."""
@@ -51,6 +62,9 @@ def train(
         )
     run = RunConfig.read(config)
     _require_free(out, resume)
+    if seeds > 1:
+        _train_seeds(run, seeds, out, resume, not inexact, track)
+        return
     from unweave.training import train as begin
     from unweave.training.tracking import tracker
 
@@ -75,11 +89,38 @@ def train(
         typer.echo(f"loss {last.loss:.4g} nats after {last.step + 1} steps; model: {out / 'model'}")
 
 
+def _train_seeds(
+    run: RunConfig, seeds: int, out: Path, resume: bool, exact: bool, track: list[str] | None
+) -> None:
+    from unweave.core.errors import InputError
+    from unweave.training import TrainingDiverged, train_ensemble
+
+    if track:
+        raise InputError(
+            wanted="no --track with --seeds",
+            got=f"--track {track[0]}",
+            remedy="each member's history.jsonl holds the same numbers",
+        )
+    try:
+        ensemble = train_ensemble(
+            run.over_seeds(seeds), out, progress=sys.stderr.isatty(), resume=resume, exact=exact
+        )
+    except KeyboardInterrupt as stop:
+        raise Interrupted(str(stop) or "interrupted") from None
+    for number, member in enumerate(ensemble):
+        if number not in ensemble.diverged:
+            last = member.history[-1]
+            typer.echo(f"{member.out}: loss {last.loss:.4g} nats after {last.step + 1} steps")
+    if ensemble.diverged:
+        told = "; ".join(f"{ensemble[number].out}: {said}" for number, said in ensemble.diverged.items())
+        raise TrainingDiverged(told)
+
+
 def _require_free(out: Path, resume: bool) -> None:
     from unweave.core.errors import InputError
     from unweave.training.run_file import RUN
 
-    if not resume and (out / RUN).exists():
+    if not resume and any(path.exists() for path in (out / RUN, *out.glob(f"member-*/{RUN}"))):
         raise InputError(
             wanted="a new folder for --out",
             got=f"{out}, which holds a run",

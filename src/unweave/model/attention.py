@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from unweave.core.hooks import HookPoint
+from unweave.core.vmapped import is_vmapped
 from unweave.model.biases import add_bias
 from unweave.model.config import HookedTransformerConfig
 from unweave.model.head_norm import make_head_norm
@@ -145,7 +146,9 @@ class Attention(nn.Module):
         """Values, averaged as queries and keys say; by the kernel that fits, which does not show."""
         watched = self.hook_attn_scores.active or self.hook_pattern.active
         capped = self.cfg.attn_scores_soft_cap > 0
-        kernel = "explicit" if watched or capped else attention_kernel(q.device.type, run.n_key)
+        # torch's fused kernel for the CPU can't be batched over models.
+        stepwise = watched or capped or is_vmapped(q)
+        kernel = "explicit" if stepwise else attention_kernel(q.device.type, run.n_key)
         return self.explicit(q, k, v, run) if kernel == "explicit" else self.fused(q, k, v, run)
 
     def fused(self, q: PerHead, k: PerKey, v: PerKey, run: Run) -> PerHead:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from unweave.core.errors import InputError
 from unweave.core.tokens import require_tokens
+from unweave.core.vmapped import is_vmapped
 from unweave.model.config import HookedTransformerConfig
 from unweave.model.kv_cache import KeyValueCache
 
@@ -67,8 +68,8 @@ def check_tokens(
     tokens: Any, cfg: HookedTransformerConfig, offset: int, device: torch.device
 ) -> Int[Tensor, "batch pos"]:
     """Tokens `[batch, pos]` on the model's device; one sequence is a batch of one."""
-    if torch.compiler.is_compiling():
-        # A look at the values would break the graph.
+    if torch.compiler.is_compiling() or is_vmapped(tokens):
+        # A look at the values would break the graph, or the batch.
         return (tokens[None] if tokens.ndim == 1 else tokens).long()
     single = isinstance(tokens, Tensor) and tokens.ndim == 1
     tokens = require_tokens(

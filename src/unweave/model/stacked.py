@@ -35,7 +35,8 @@ class StackedWeights(nn.Module):
 
     @property
     def W_E(self) -> Float[Tensor, "d_vocab d_model"]:
-        return self.embed.get_parameter("W_E")
+        # Not get_parameter: within torch.func.functional_call a weight is a plain tensor.
+        return self.embed.W_E  # type: ignore[return-value]
 
     @property
     def W_pos(self) -> Float[Tensor, "n_ctx d_model"]:

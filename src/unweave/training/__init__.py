@@ -1,6 +1,7 @@
 """The training loop, its schedules, history and checkpoints."""
 
 from unweave.training.config import TrainConfig
+from unweave.training.ensembles import Ensemble, train_ensemble
 from unweave.training.loop import Run, TrainingDiverged, train
 from unweave.training.run_file import RunConfig
 from unweave.training.schedules import (
@@ -20,6 +21,7 @@ from unweave.training.schedules import (
 __all__ = [
     "Constant",
     "Cosine",
+    "Ensemble",
     "InverseSquareRoot",
     "Larger",
     "LinearDecay",
@@ -34,4 +36,5 @@ __all__ = [
     "TrainingDiverged",
     "WarmupStableDecay",
     "train",
+    "train_ensemble",
 ]

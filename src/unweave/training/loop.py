@@ -7,18 +7,18 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from tqdm import tqdm
 
-from unweave.core.errors import InputError
 from unweave.core.seeds import derive
 from unweave.model.transformer import HookedTransformer
 from unweave.tasks import Task
 from unweave.training.config import TrainConfig
 from unweave.training.evaluation import Evaluation
+from unweave.training.fit import require_fit
 from unweave.training.history import HeldOut, History, StepRecord, open_history
 from unweave.training.interrupt import deferred_interrupt
 from unweave.training.memory import kept_memory
+from unweave.training.optimizer import adamw
 from unweave.training.processes import Processes
 from unweave.training.resume import begun_before
 from unweave.training.run_file import write_run_file
@@ -77,12 +77,12 @@ def train(
         TrainingDiverged: if the loss or its gradient is no longer finite.
         KeyboardInterrupt: after Ctrl-C, when the step and its checkpoint are complete.
     """
-    _require_fit(model, task)
+    require_fit(model.cfg, task)
     folder = None if out is None else Path(out)
     processes = Processes.found()
     processes.require_same(model)
     here = Surroundings.here(model.W_U.device, processes)
-    optimizer = _adamw(model, config)
+    optimizer = adamw(model, config)
     before = begun_before(folder, model, task, config) if folder is not None and resume else None
     done = 0 if before is None else before.step
     if before is not None:
@@ -126,17 +126,6 @@ def train(
     return Run(model, history, folder)
 
 
-def _adamw(model: HookedTransformer, config: TrainConfig) -> torch.optim.AdamW:
-    return torch.optim.AdamW(
-        model.parameters(),
-        lr=config.lr,
-        betas=config.betas,
-        eps=config.eps,
-        weight_decay=config.weight_decay,
-        fused=True,
-    )
-
-
 def _held_out(task: Task, config: TrainConfig) -> Evaluation | None:
     if config.evaluate_every is None:
         return None
@@ -150,22 +139,3 @@ def _closing(trackers: Sequence[Tracker]) -> Generator[None]:
         for tracker in trackers:
             stack.callback(tracker.close)
         yield
-
-
-def _require_fit(model: HookedTransformer, task: Task) -> None:
-    cfg = model.cfg
-    if not isinstance(task, Task):
-        raise InputError(
-            wanted="a task of tokens",
-            got=type(task).__name__,
-            remedy="see unweave.tasks.names() for those that a transformer can be trained on",
-        )
-    if cfg.d_vocab != task.d_vocab or cfg.d_vocab_out != task.d_vocab_out or cfg.n_ctx < task.n_ctx:
-        same = task.d_vocab == task.d_vocab_out
-        sizes = f"d_vocab = d_vocab_out = {task.d_vocab}"
-        sizes = sizes if same else f"d_vocab = {task.d_vocab}, d_vocab_out = {task.d_vocab_out}"
-        raise InputError(
-            wanted=f"a model with {sizes} and n_ctx >= {task.n_ctx}",
-            got=f"d_vocab {cfg.d_vocab}, d_vocab_out {cfg.d_vocab_out}, n_ctx {cfg.n_ctx}",
-            remedy="build model and task with the same sizes",
-        )

@@ -20,15 +20,16 @@ OF_THE_MACHINE = {"device"}
 
 
 def begun_before(
-    folder: Path, model: HookedTransformer, task: Task, config: TrainConfig
+    folder: Path, model: HookedTransformer, task: Task, config: TrainConfig, name: str | None = None
 ) -> Checkpoint | None:
-    """The last checkpoint of this run in `folder`; None if there is none yet.
+    """The last checkpoint of this run in `folder`, or the one of that name; None if there is none yet.
 
     Raises:
         InputError: if the folder holds another run, the checkpoint is damaged, or from beyond the
             last step that is wanted.
     """
     found = list_checkpoints(folder / "checkpoints")
+    found = found if name is None else [path for path in found if path.name == name]
     if not found:
         return None
     checkpoint = Checkpoint.opened(found[-1])

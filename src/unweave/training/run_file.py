@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -93,6 +93,28 @@ class RunConfig:
             "model": self.model.to_dict(),
             "training": self.training.to_dict(),
         }
+
+    def over_seeds(self, count: int) -> list[RunConfig]:
+        """So many runs that differ in their seeds alone: of weights and of data, each from its own on.
+
+        Raises:
+            InputError: for less than one, or a model without a seed.
+        """
+        seed = self.model.seed
+        if count < 1 or seed is None:
+            raise InputError(
+                wanted="at least 1 run, and a seed in the model's config",
+                got=f"{count} and seed={seed}",
+                remedy="set seed in HookedTransformerConfig, so that each run can be made again",
+            )
+        return [
+            RunConfig(
+                self.task,
+                self.model.replaced(seed=seed + n),
+                replace(self.training, seed=self.training.seed + n),
+            )
+            for n in range(count)
+        ]
 
     def build(self) -> HookedTransformer:
         """A new model of this run, as it was before its first step."""

@@ -13,6 +13,7 @@ from unweave.training.processes import Processes
 REMEDIES = {
     "threads": "call torch.set_num_threads({0}), or set OMP_NUM_THREADS={0}",
     "processes": "start as many: torchrun --nproc-per-node {0}",
+    "members": "train {0} at once: train_ensemble, unweave train --seeds {0}",
     "device": "put the model on {0}",
     "torch": "install torch {0}",
     "cpu": "go on on the same machine, or set ATEN_CPU_CAPABILITY",
@@ -29,6 +30,7 @@ class Surroundings:
         device: the model's.
         torch: its version.
         cpu: the instructions that torch chooses its code by.
+        members: of the ensemble that is trained at once; 1: a run by itself.
     """
 
     threads: int
@@ -36,12 +38,15 @@ class Surroundings:
     device: str
     torch: str
     cpu: str
+    members: int = 1
 
     @classmethod
-    def here(cls, device: torch.device, processes: Processes) -> Surroundings:
+    def here(cls, device: torch.device, processes: Processes, members: int = 1) -> Surroundings:
         """Those of this process."""
         capability = torch.backends.cpu.get_cpu_capability()
-        return cls(torch.get_num_threads(), processes.count, device.type, torch.__version__, capability)
+        return cls(
+            torch.get_num_threads(), processes.count, device.type, torch.__version__, capability, members
+        )
 
     def require_same(self, before: Surroundings) -> None:
         """Refuse to go on where the numbers could be others.

@@ -92,6 +92,14 @@ def _parts(batch: Batch, processes: Processes, accumulate: int) -> list[Batch]:
     return [part for part in parts if bool((part.targets != IGNORED).any())]
 
 
+def not_finite(value: float, what: str) -> str | None:
+    """What to say of a number that is no longer finite; None while it is."""
+    if math.isfinite(value):
+        return None
+    return f"the {what} became {value}: lower the learning rate, or clip gradients"
+
+
 def _require_finite(value: float, what: str) -> None:
-    if not math.isfinite(value):
-        raise TrainingDiverged(f"the {what} became {value}: lower the learning rate, or clip gradients")
+    said = not_finite(value, what)
+    if said is not None:
+        raise TrainingDiverged(said)
