@@ -4,7 +4,9 @@ import copy
 import json
 import math
 import pickle
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -161,3 +163,18 @@ def test_a_device_that_is_not_there_is_told():
     with pytest.raises(InputError) as raised:
         HookedTransformer(small_config(device="cuda"))
     assert str(raised.value) == "wanted a device of this machine; got 'cuda'; write device='cpu'"
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.asarray, torch.tensor], ids=lambda kind: kind.__name__)
+def test_a_scalar_of_numpy_or_torch_is_the_number_it_holds(kind: Any):
+    """As sizes are that were counted in data: 3.9 takes them, and a config of NumPy's would not survive JSON."""
+    counted: dict[str, Any] = {**SIZES, "n_ctx": kind(6), "seed": kind(3), "eps": np.float32(0.5)}
+    with as_users_run():
+        cfg = HookedTransformerConfig(**counted)
+    assert (cfg.n_ctx, cfg.seed, cfg.eps) == (6, 3, 0.5)
+    assert all(type(value) in (int, float) for value in (cfg.n_ctx, cfg.seed, cfg.eps))
+    assert json.loads(json.dumps(cfg.to_dict()))["n_ctx"] == 6
+    with pytest.raises(TypeError):
+        json.dumps(cfg.to_dict() | {"n_ctx": np.int64(6)})
+    with as_users_run(), pytest.raises(InputError, match=r"wanted a whole number .* for n_ctx; got 6\.0"):
+        HookedTransformerConfig(**counted | {"n_ctx": np.float32(6)})

@@ -223,6 +223,10 @@ class HookedTransformerConfig:
         fill = object.__setattr__
         if isinstance(self.dtype, torch.dtype):
             fill(self, "dtype", str(self.dtype).removeprefix("torch."))
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if getattr(value, "ndim", None) == 0:  # a scalar of NumPy's or torch's is the number it holds
+                fill(self, field.name, value.item())
         # Tuples, since an element assigned in a list would not be checked.
         for name in LISTS:
             if isinstance(getattr(self, name), list):

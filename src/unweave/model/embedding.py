@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -26,8 +28,10 @@ class Embed(nn.Module):
         self.W_E = nn.Parameter(torch.empty(d_vocab, cfg.d_model))
         self.ln = LayerNorm(cfg) if cfg.post_embedding_ln else None
 
-    def forward(self, tokens: Int[Tensor, "batch pos"]) -> Residual:
-        """Each token's row."""
+    def forward(self, tokens: Int[Tensor, "*batch"] | Sequence[int]) -> Float[Tensor, "*batch d_model"]:
+        """Each token's row. Tokens may have any shape, and be in a list or a range: `embed(range(d_vocab))`."""
+        if not isinstance(tokens, Tensor):
+            tokens = torch.as_tensor(tokens, device=self.W_E.device)
         rows = nn.functional.embedding(tokens, self.W_E)
         rows = rows if self.scale == 1.0 else rows * self.scale
         return rows if self.ln is None else self.ln(rows)

@@ -363,8 +363,11 @@ class HookedTransformer(TextMethods, CachingSwitches):
         if self.cfg.positional_embedding_type == "shortformer":
             self._take_up(resid, run, None)
         elif self.cfg.positional_embedding_type in IN_A_TABLE:
-            resid = resid + self.hook_pos_embed(self.pos_embed(resid, run))
+            resid = resid + self.hook_pos_embed(self._position_rows(tokens, resid, run))
         return resid
+
+    def _position_rows(self, tokens: Tensor, resid: Tensor, run: Run) -> Tensor:
+        return self.pos_embed(resid, run)
 
     def _take_up(self, resid: Tensor, run: Run, pos_embed: Tensor | None) -> None:
         """What a run needs beside the residual stream: shortformer's positions."""

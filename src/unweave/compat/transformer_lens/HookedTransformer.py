@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from unweave.compat.loads import LoadsWeights
+from unweave.compat.pickled import rebuild
 from unweave.compat.spliced import TakesModules
 from unweave.compat.transformer_lens.ActivationCache import ActivationCache
 from unweave.compat.transformer_lens.config.hooked_transformer_config import HookedTransformerConfig
@@ -69,6 +70,12 @@ class HookedTransformer(HookedRootModule, LoadsWeights, TakesModules):
         # Left on the CPU, the model must not change the config that it was given.
         cfg = cfg if move_to_device else cfg.replaced()
         super().__init__(cfg, tokenizer, move_to_device, default_padding_side)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take up what was pickled, by this class or, while the door was not there, by TransformerLens."""
+        super().__setstate__(state)
+        if "placement" not in state:  # not one of ours
+            rebuild(self, state, HookedTransformer.__init__)
 
     @classmethod
     def own_config(cls, cfg: StrictConfig | dict[str, Any]) -> HookedTransformerConfig:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from unweave.compat.devices import get_device
+from unweave.compat.pickled import config_fields
 from unweave.compat.warned import warn
 from unweave.core.errors import InputError
 from unweave.model.config import HookedTransformerConfig as StrictConfig
@@ -101,6 +102,13 @@ class HookedTransformerConfig(StrictConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "dtype", self.torch_dtype)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take up what was pickled, by this class or by TransformerLens; nothing is seeded."""
+        if "_built" not in state:  # not one of ours
+            fields: dict[str, Any] = {**config_fields(state, KEPT | REFUSED), "seed": None}
+            state = vars(type(self)(**fields)) | {"seed": state.get("seed")}
+        self.__dict__.update(state)
 
     def __setattr__(self, name: str, value: Any) -> None:
         """3.9 takes any assignment: of one that Unweave would refuse there is a warning."""
