@@ -163,5 +163,15 @@ def __getattr__(name: str) -> Any:
     return value
 
 
+def load_ipython_extension(shell: Any) -> None:
+    """What `%load_ext unweave` calls: the recorder's magics."""
+    import_module("unweave.recorder.extension").load(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """What `%unload_ext unweave` calls."""
+    import_module("unweave.recorder.extension").unload(shell)
+
+
 def __dir__() -> list[str]:
     return sorted({*globals(), *_HOMES})

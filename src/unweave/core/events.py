@@ -20,7 +20,8 @@ class Event:
 
     Args:
         kind: "sweep", "training" or "experiment".
-        facts: JSON values that tell what came out, and from what.
+        facts: what came out and from what, as JSON values: a sentence as "text", and whatever else of
+            `unweave.journal.records.Evidence` there is.
     """
 
     kind: str

@@ -61,6 +61,7 @@ class Steps:
         self.count = 0
         self.running: list[OpenStep] = []
         self.last: OpenStep | None = None
+        self._last_doing: OpenStep | None = None
         self._by_key: dict[str, OpenStep] = {}
 
     def open(self, key: str | None, code: str, narration: bool) -> OpenStep:
@@ -69,6 +70,8 @@ class Steps:
         step = OpenStep(self.count, key, code, narration)
         self.running.append(step)
         self.last = step
+        if not narration:
+            self._last_doing = step
         if key is not None:
             self._by_key[key] = step
         return step
@@ -81,6 +84,12 @@ class Steps:
         outer = self.within(step.key)
         if step.key is not None and outer is not None:
             self._by_key[step.key] = outer
+
+    @property
+    def doing(self) -> OpenStep | None:
+        """The step that runs and does something; else the last one that did."""
+        running = next((step for step in reversed(self.running) if not step.narration), None)
+        return running or self._last_doing
 
     def within(self, key: str | None) -> OpenStep | None:
         """The innermost running step of this key; without a key, of all."""
