@@ -206,7 +206,8 @@ def _collapsed(output: Output) -> Output:
     text = output.data.get("text/plain")
     if output.sort != "stream" or not isinstance(text, str):
         return output
-    return replace(output, data={"text/plain": collapse(text)})
+    # Nothing stands before it that a return at its beginning could go back over.
+    return replace(output, data={"text/plain": collapse(text).lstrip("\r")})
 
 
 def _lines(value: Any, blobs: Blobs) -> list[str]:

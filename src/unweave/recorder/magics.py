@@ -187,9 +187,9 @@ class ResearchMagics(Magics):
         """The number and id of the cell that is named; else of the one that the magic stands in, or of the last before."""
         steps = self._log.steps()
         if cell is not None:
-            for n, id in steps:
+            for n, step in steps:
                 if cell == str(n):
-                    return n, id
+                    return n, step
             last = f"cells 1 to {len(steps)}" if steps else "no cell"
             raise InputError(
                 wanted="the number of a recorded cell", got=repr(cell), remedy=f"there is {last}"
@@ -213,7 +213,7 @@ class ResearchMagics(Magics):
     def _show(self, said: Said, facts: str = "", text: str | None = None) -> None:
         """Show what was written: a line, and in Jupyter a chip, since it is to be seen above its result."""
         body = said.entry.body or {}
-        text = text if text is not None else body.get("text", "")
+        text = str(body.get("text", "")) if text is None else text
         kind = body.get("sort") or said.entry.kind
         kind = "rival" if body.get("rival_of") else kind
         name = " ".join(part for part in (kind, said.label) if part)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,12 +118,12 @@ class ResearchLog:
 
     def steps(self) -> list[tuple[int, str]]:
         """Number and id of each step of the session."""
-        id = self.session
-        if id is None:
+        session = self.session
+        if session is None:
             return []
         return self._read(
             lambda journal: [
-                (e.body["n"], e.id) for e in journal.entries("step_started", session=id) if e.body
+                (e.body["n"], e.id) for e in journal.entries("step_started", session=session) if e.body
             ]
         )
 
@@ -178,8 +178,10 @@ class ResearchLog:
 
     def _of_kind(self, kind: str) -> list[Entry]:
         """The records of the session; without one, those of the journal that belong to none."""
-        id = self.session
-        return self._read(lambda journal: [e for e in journal.entries(kind, session=id) if e.session == id])
+        session = self.session
+        return self._read(
+            lambda journal: [e for e in journal.entries(kind, session=session) if e.session == session]
+        )
 
     def _read(self, look: Callable[[Journal], list[Any] | set[Any]]) -> Any:
         recording = self._recording()
@@ -189,7 +191,7 @@ class ResearchLog:
             return look(journal) if journal is not None else []
 
     @contextmanager
-    def _opened(self) -> Iterator[Journal | None]:
+    def _opened(self) -> Generator[Journal | None]:
         if not self.path.exists():
             yield None
             return

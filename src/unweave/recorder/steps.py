@@ -68,10 +68,10 @@ class Steps:
         """A new step, which runs from now on; inside another if that has the same key."""
         self.count += 1
         step = OpenStep(self.count, key, code, narration)
+        if not (narration or self.running):
+            self._last_doing = step
         self.running.append(step)
         self.last = step
-        if not narration:
-            self._last_doing = step
         if key is not None:
             self._by_key[key] = step
         return step
@@ -87,8 +87,8 @@ class Steps:
 
     @property
     def doing(self) -> OpenStep | None:
-        """The step that runs and does something; else the last one that did."""
-        running = next((step for step in reversed(self.running) if not step.narration), None)
+        """The outermost step that runs and does something; else the last one that did."""
+        running = next((step for step in self.running if not step.narration), None)
         return running or self._last_doing
 
     def within(self, key: str | None) -> OpenStep | None:
