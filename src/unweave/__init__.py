@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from unweave.model.text.prompts import test_prompt
     from unweave.model.transformer import HookedTransformer
     from unweave.model.wrapped import wrap
+    from unweave.recorder.script import record
 
 __version__ = "0.1.0"
 
@@ -96,6 +97,7 @@ __all__ = [
     "paths",
     "planted",
     "probes",
+    "record",
     "scrub",
     "steer",
     "store",
@@ -140,6 +142,7 @@ _HOMES = {
     "paths": "unweave.paths",
     "planted": "unweave.planted",
     "probes": "unweave.probes",
+    "record": "unweave.recorder.script:record",
     "scrub": "unweave.scrub",
     "steer": "unweave.steer",
     "store": "unweave.store",

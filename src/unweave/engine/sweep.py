@@ -9,6 +9,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from unweave.core.errors import InputError
+from unweave.core.events import emit
 from unweave.core.results import Result
 from unweave.engine.approximation import Found, approximated
 from unweave.engine.base import undisturbed
@@ -21,6 +22,7 @@ from unweave.engine.operations import Apply, From, Interchange, Operation
 from unweave.engine.planner import MEMORY
 from unweave.engine.provenance import data_hash, weights_hash
 from unweave.engine.study import Study
+from unweave.engine.telling import told
 from unweave.model.config_checks import require_choice
 from unweave.model.transformer import HookedTransformer
 
@@ -124,7 +126,9 @@ def sweep(
         "plan": study.plan(),
     }
     result = _shaped(study, found, baselines, facts, getattr(metric, "unit", ""), method != "exact")
-    return normalised(result) if normalise else result
+    result = normalised(result) if normalise else result
+    emit("sweep", lambda: told(result))
+    return result
 
 
 def _done(over: Any, source: From | None, operation: Any) -> Operation | None:

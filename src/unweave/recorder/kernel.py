@@ -48,8 +48,6 @@ class KernelCapture:
             stream = getattr(sys, name)
             if stream is None:
                 continue
-            if hasattr(stream, "_flush"):
-                self._put(stream, "_flush", self._flush(stream._flush))
             self._taps.append(Tap(stream, self._writes(stream, name)))
         self._threads.install()
 
@@ -88,8 +86,8 @@ class KernelCapture:
             if isinstance(sent, Mapping) and self._recording.open:
                 with suppress(Exception):
                     kind, parent = sent["header"]["msg_type"], sent["parent_header"]
-                    flushed = kind == "stream" and getattr(self._sending, "flushing", False)
-                    if not flushed:  # that was heard when it was written
+                    # What a stream flushes was heard when it was written.
+                    if not (kind == "stream" and args and args[0] is self._pipe):
                         self._heard(kind, parent, sent["content"])
             return sent
 
@@ -102,20 +100,10 @@ class KernelCapture:
                 with suppress(Exception):
                     at = [*parts].index(_DELIMITER)
                     header, parent, _, content = (json.loads(bytes(part)) for part in parts[at + 2 : at + 6])
-                    self._heard(header["msg_type"], parent, content)
+                    self._heard(header["msg_type"], parent, content, piped=True)
             return original(parts, *args, **kwargs)
 
         return send_multipart
-
-    def _flush(self, original: Any) -> Any:
-        def flush() -> Any:
-            self._sending.flushing = True
-            try:
-                return original()
-            finally:
-                self._sending.flushing = False
-
-        return flush
 
     def _writes(self, stream: Any, name: str) -> Any:
         def heard(text: str) -> None:
@@ -131,7 +119,9 @@ class KernelCapture:
     def _step(self, key: str | None) -> OpenStep | None:
         return self._recording.steps.of(key) if key else None
 
-    def _heard(self, kind: str, parent: Mapping[str, Any], content: Mapping[str, Any]) -> None:
+    def _heard(
+        self, kind: str, parent: Mapping[str, Any], content: Mapping[str, Any], piped: bool = False
+    ) -> None:
         step = self._step(parent.get("msg_id"))
         if step is None:
             return
@@ -159,6 +149,6 @@ class KernelCapture:
             case "clear_output":
                 put(step, "clear", {}, metadata={"wait": bool(content.get("wait"))})
             case "stream":
-                self._recording.write(step, content["name"], content["text"])
+                self._recording.write(step, content["name"], content["text"], piped=piped)
             case _:
                 pass

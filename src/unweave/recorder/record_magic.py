@@ -8,10 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from unweave.core.errors import InputError, nearest
+from unweave.journal import JournalError
 from unweave.journal.session_log import SessionLog
 from unweave.recorder import media
 from unweave.recorder.extension import Extension
-from unweave.recorder.narration import narration
+from unweave.recorder.narration import Narration, narration
 from unweave.recorder.recording import Recording
 from unweave.recorder.words import first_word, seconds, unquoted
 
@@ -55,11 +56,10 @@ def _resume(extension: Extension, rest: str) -> None:
 
 def _stop(extension: Extension, rest: str) -> None:
     recording = _going_on(extension)
-    said = recording.read(lambda journal: narration(journal, recording.id))
-    lacking = said.without_why or said.open_predictions
+    said = _narration(recording)
     extension.show("stopped", _told(recording))
-    sys.stdout.write(f"{said}.\n")
-    if lacking:
+    sys.stdout.write(f"{said or 'what is lacking in words could not be read'}.\n")
+    if said is not None and (said.without_why or said.open_predictions):
         sys.stdout.write('%why --cell N "…" and %outcome P1 yes can still be given.\n')
     extension.stop()
 
@@ -70,8 +70,15 @@ def _status(extension: Extension, rest: str) -> None:
         sys.stdout.write("nothing is being recorded; %record start begins\n")
         return
     extension.show(recording.state, _told(recording))
-    said = recording.read(lambda journal: str(narration(journal, recording.id)))
-    sys.stdout.write(f"{said}.\n")
+    sys.stdout.write(f"{_narration(recording) or 'what is lacking in words could not be read'}.\n")
+
+
+def _narration(recording: Recording) -> Narration | None:
+    """What the session lacks in words; None if the journal can't be read now: it is to be stopped all the same."""
+    try:
+        return recording.read(lambda journal: narration(journal, recording.id))
+    except JournalError:
+        return None
 
 
 def _attach(extension: Extension, rest: str) -> None:

@@ -24,12 +24,13 @@ from unweave.journal.session_log import SessionLog
 from unweave.journal.sessions import this_process
 from unweave.recorder import machine
 from unweave.recorder.code_version import CodeVersion
+from unweave.recorder.evidence import evidence
 from unweave.recorder.steps import OpenStep, Steps, now_ns
 from unweave.recorder.writer import Job, Writer
 
 COMMIT_S = 1.0  # how long a step waits, before it runs, until it is committed
 CLOSE_S = 10.0
-PIPED_NS = 200_000_000  # how long a child's output may be on its way to here
+PIPED_NS = 1_000_000_000  # how long a child's output may be on its way to here
 BUSY_S = 0.02  # until the writer looks again, where others are handing it something
 
 T = TypeVar("T")
@@ -101,12 +102,11 @@ class Recording:
         self.redactor.refresh()
         self.redactor.learn_from(code)
         at, clock = now(), now_ns()
-        with self._lock:
-            outer = self.steps.within(key) if key is not None else None
-            step = self.steps.open(key, self.redactor.text(code), narration)
-        noted = {name: value for name, value in facts.items() if value is not None}
-        noted |= self._code.now() | {"seeds": machine.seeds(), "device": machine.device()}
+        noted = {name: value for name, value in facts.items() if value is not None} | self._surroundings()
         noted |= {"at": at, "monotonic_ns": clock} | ({"narration": True} if narration else {})
+        with self._lock:
+            outer = self.steps.within(key)
+            step = self.steps.open(key, self.redactor.text(code), narration)
 
         def write(journal: Journal) -> Entry:
             within = {} if outer is None or outer.id is None else {"within": outer.id}
@@ -115,7 +115,9 @@ class Recording:
             step.id = entry.id
             return entry
 
-        self._submit(write, len(code) + 1024).wait(COMMIT_S)
+        job = self._submit(write, len(code) + 1024)
+        if not self._writer.failing:
+            job.wait(COMMIT_S)
         return step
 
     def end(self, step: OpenStep, status: str) -> None:
@@ -298,6 +300,21 @@ class Recording:
 
         self._submit(write, _size(data) + 512)
 
+    def _surroundings(self) -> dict[str, Any]:
+        """What the step runs on and from; what of it can't be told is left out, and said."""
+        found = dict[str, Any]()
+        told: dict[str, Callable[[], dict[str, Any]]] = {
+            "code version": self._code.now,
+            "seeds": lambda: {"seeds": machine.seeds()},
+            "device": lambda: {"device": machine.device()},
+        }
+        for name, tell in told.items():
+            try:
+                found |= tell()
+            except Exception as error:
+                self.degrade(f"the {name} of steps could not be told ({type(error).__name__}: {error})")
+        return found
+
     def _heard(self, event: events.Event) -> None:
         """A sweep, training run or experiment: evidence, if it ran in a step."""
         if not self.open:
@@ -305,17 +322,13 @@ class Recording:
         with self._lock:
             step = self.steps.of(None) if self.steps.running else None
         if step is not None:
-            body = {"source": event.kind, "facts": _json(event.facts)}
-            self._submit(
-                lambda journal: journal.append(
-                    "evidence",
-                    self.redactor.value(body),
-                    session=self.id,
-                    about=self._id(step),
-                    durable=False,
-                ),
-                2048,
-            )
+            facts = _json(event.facts)
+
+            def write(journal: Journal) -> Entry:
+                body = self.redactor.value(evidence(event.kind, facts, self._id(step)))
+                return journal.append("evidence", body, session=self.id, durable=False)
+
+            self._submit(write, 2048)
 
     def _id(self, step: OpenStep) -> str:
         assert step.id is not None, "a step is written before what it puts out"

@@ -86,11 +86,15 @@ class TerminalCapture(StreamCapture):
         super().__init__(recording)
         self._shell = shell
         self._undo: list[tuple[Any, str, Any, Any]] = []
+        self._types: list[str] | None = None
 
     def install(self) -> None:
         """Begin to listen."""
         super().install()
         shell = self._shell
+        # A terminal shows text alone; the journal keeps all that a value tells of itself.
+        self._types = [*shell.display_formatter.active_types]
+        shell.display_formatter.active_types = [*shell.display_formatter.format_types]
         self._put(shell.display_pub, "publish", self._publish)
         self._put(shell.display_pub, "clear_output", self._clear)
         self._put(shell.displayhook, "write_format_data", self._result)
@@ -108,6 +112,8 @@ class TerminalCapture(StreamCapture):
     def remove(self) -> None:
         """Listen no more, and leave everything as it was."""
         super().remove()
+        if self._types is not None:
+            self._shell.display_formatter.active_types = self._types
         for target, name, ours, before in reversed(self._undo):
             if vars(target).get(name) is ours:
                 if before is None:

@@ -50,6 +50,7 @@ class Writer:
         path: of the journal, which must be there.
         tick: called in the thread when `wake_at` is due.
         trouble: called in the thread with what went wrong.
+        failing: whether the last attempt to write failed.
     """
 
     def __init__(self, path: Path, tick: Callable[[], None], trouble: Callable[[str], None]) -> None:
@@ -58,7 +59,7 @@ class Writer:
         self._jobs: deque[Job] = deque()
         self._changed = threading.Condition()
         self._due, self._waiting, self._dropped = float("inf"), 0, 0
-        self._failing = self._closing = False
+        self.failing = self._closing = False
         self._process = os.getpid()
         self._thread = threading.Thread(target=self._run, name="unweave-recorder", daemon=True)
         self._thread.start()
@@ -82,7 +83,7 @@ class Writer:
                 job.refuse("the recorder is closed")
                 return job
             if self._waiting + size > BACKLOG and threading.current_thread() is not self._thread:
-                if not self._failing:
+                if not self.failing:
                     self._changed.wait_for(lambda: self._waiting + size <= BACKLOG, SLOWED_S)
                 if self._waiting + size > BACKLOG:
                     self._dropped += 1
@@ -124,7 +125,7 @@ class Writer:
             if jobs:
                 self._write(jobs)
             with self._changed:
-                if self._closing and (not self._jobs or self._failing):
+                if self._closing and (not self._jobs or self.failing):
                     break
         self._journal.close()
 
@@ -137,7 +138,7 @@ class Writer:
                 if not self._write_alone(job):
                     self._fail(jobs[number:], error)
                     return
-        self._failing = False
+        self.failing = False
         if self._dropped:
             dropped, self._dropped = self._dropped, 0
             self._trouble(f"{dropped} outputs are missing: more waited to be written than the recorder keeps")
@@ -169,8 +170,8 @@ class Writer:
             self._changed.notify_all()
 
     def _fail(self, jobs: list[Job], error: Exception) -> None:
-        if not self._failing:
-            self._failing = True
+        if not self.failing:
+            self.failing = True
             self._trouble(f"{error}. What can't be written is kept in memory, and tried again")
         for job in jobs:
             job.error = error

@@ -6,9 +6,11 @@ from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
+from unweave.core.events import emit
 from unweave.core.seeds import derive
 from unweave.model.transformer import HookedTransformer
 from unweave.tasks import Task
@@ -123,7 +125,31 @@ def train(
         if mine is not None:
             model.save(mine / "model")
     processes.wait()
-    return Run(model, history, folder)
+    run = Run(model, history, folder)
+    emit("training", lambda: _told(run, config, label))
+    return run
+
+
+def _told(run: Run, config: TrainConfig, label: str) -> dict[str, Any]:
+    """What came out, for those who listen."""
+    last, held_out = run.history[-1], run.history.held_out
+    measured, where = (held_out[-1], "held-out") if held_out else (last, "training")
+    return {
+        "text": f"{label}: {len(run.history)} steps, {where} loss {measured.loss:.4g}, accuracy {measured.accuracy:.4g}",
+        "metric": f"{where} loss",
+        "value": measured.loss,
+        "unit": "nats",
+        "held_out": bool(held_out),
+        "seeds": [config.seed],
+        "details": {
+            "first_loss": run.history[0].loss,
+            "loss": last.loss,
+            "accuracy": measured.accuracy,
+            "config": config.to_dict(),
+            "model": run.model.cfg.to_dict(),
+            "folder": None if run.out is None else str(run.out),
+        },
+    }
 
 
 def _held_out(task: Task, config: TrainConfig) -> Evaluation | None:

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 import unweave
 from unweave.core.errors import InputError
+from unweave.core.events import emit
 from unweave.core.files import write_json_atomic
 from unweave.experiments.clock import Clock
 from unweave.experiments.folder import own_folder
@@ -22,6 +23,7 @@ from unweave.experiments.no_position.presets import TASK, Preset, find_preset, m
 from unweave.experiments.no_position.report import write_report
 from unweave.experiments.no_position.study import Study, require_shape
 from unweave.experiments.registry import ExperimentRun
+from unweave.experiments.telling import told
 from unweave.model.saved import load
 from unweave.model.transformer import HookedTransformer
 from unweave.tasks import PreviousToken
@@ -62,6 +64,7 @@ class NoPosition:
         results["times"] = clock.seconds
         write_json_atomic(out / "results.json", results)
         write_notebook(out / "notebook.ipynb", results)
+        emit("experiment", lambda: told(results))
         return ExperimentRun(results, write_report(out / "report.html", results))
 
     def test_claims(
