@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from unweave.analysis.intervals import estimate, over_seeds, student_t
+from unweave.analysis.intervals import estimate, over_seeds, share, student_t
 from unweave.core.claims import Estimate
 
 
@@ -61,3 +61,12 @@ def test_over_few_seeds_the_interval_is_students():
     # The interval for hundreds of samples would be less than half as wide: far too sure of three seeds.
     assert estimate(torch.tensor([1.0, 2.0, 3.0])).high < 3.2 < found.high
     assert over_seeds(torch.tensor([1.5])).low is None
+
+
+def test_a_share_has_wilsons_interval():
+    # By hand, for 8 of 10: (8 + 1.9208)/(13.8416) = 0.71674, half 1.96 sqrt(1.6 + 0.9604)/13.8416 = 0.22658.
+    found = share(8, 10)
+    assert (found.value, found.low, found.high) == pytest.approx((0.8, 0.49016, 0.94332), abs=1e-4)
+    # All of eight are no proof of all: the naive interval would be [1, 1].
+    assert share(8, 8).low == pytest.approx(0.6756, abs=1e-3)
+    assert (share(0, 8).low, share(8, 8).high) == (0.0, 1.0)

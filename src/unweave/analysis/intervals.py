@@ -61,3 +61,13 @@ def _student_cdf(t: float, degrees: int) -> float:
         total += term
     inside = (2 / math.pi) * (angle + sine * total) if odd else sine * total
     return 0.5 + inside / 2
+
+
+def share(successes: int, n: int) -> Estimate:
+    """The share of `n` independent tries that succeeded, with Wilson's 95% interval, which stays within [0, 1]."""
+    assert 0 <= successes <= n
+    assert n > 0
+    z2 = 1.96**2
+    middle = (successes + z2 / 2) / (n + z2)
+    half = 1.96 * math.sqrt(successes * (n - successes) / n + z2 / 4) / (n + z2)
+    return Estimate(successes / n, max(0.0, middle - half), min(1.0, middle + half))
