@@ -1,10 +1,15 @@
-"""The folder of a run: whose it is, and what must not outlive the models that it was made from."""
+"""The folder of a run: whose it is, what made it, and what must not outlive its models."""
 
 from __future__ import annotations
 
 import json
+import platform
 from pathlib import Path
+from typing import Any
 
+import torch
+
+import unweave
 from unweave.core.errors import InputError
 from unweave.core.files import require_folder
 
@@ -37,3 +42,18 @@ def own_folder(out: Path, experiment: str, preset: str, seed: int | str) -> Path
     for name in WRITTEN:
         (folder / name).unlink(missing_ok=True)
     return folder
+
+
+def made_by(experiment: str, preset: str, seed: int) -> dict[str, Any]:
+    """What results.json says first: which experiment, and with which versions and threads."""
+    return {
+        "experiment": experiment,
+        "preset": preset,
+        "seed": seed,
+        "versions": {
+            "unweave": unweave.__version__,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+        },
+        "threads": torch.get_num_threads(),
+    }

@@ -12,6 +12,7 @@ from unweave.core.errors import InputError
 NAMES = {
     "no-position": "unweave.experiments.no_position.run",
     "spike-study": "unweave.experiments.spike_study.run",
+    "superposition": "unweave.experiments.superposition.run",
 }
 
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import platform
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from tqdm import tqdm
 
-import unweave
 from unweave.core.errors import InputError
 from unweave.core.events import emit
 from unweave.core.files import write_json_atomic
 from unweave.experiments.clock import Clock
-from unweave.experiments.folder import own_folder
+from unweave.experiments.folder import made_by, own_folder
 from unweave.experiments.no_position import tools
 from unweave.experiments.no_position.claims import CLAIMS
 from unweave.experiments.no_position.notebook import write_notebook
@@ -97,15 +94,7 @@ def analyse(
     ablation = tools.ablation(study, chosen.ablation_sequences, progress)
     return {
         "schema": SCHEMA,
-        "experiment": "no-position",
-        "preset": chosen.name,
-        "seed": study.seed,
-        "versions": {
-            "unweave": unweave.__version__,
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-        },
-        "threads": torch.get_num_threads(),
+        **made_by("no-position", chosen.name, study.seed),
         "config": {
             "model": study.model.cfg.to_dict(),
             "training": chosen.train_config(study.seed).to_dict(),

@@ -77,8 +77,8 @@ def sparse_pentagon(study: Study) -> Finding:
     found = study.pentagons
     n = len(found)
     sparse, dense = (share(int(found[:, at].sum()), n) for at in (-1, 0))
-    kept = over_seeds((study.five.norms[:, -1] > PRESENT).sum(1), "features")
-    linear = over_seeds((study.five_linear.norms[:, -1] > PRESENT).sum(1), "features")
+    kept = over_seeds((study.five.norms[:, -1] > PRESENT).float().sum(1), "features")
+    linear = over_seeds((study.five_linear.norms[:, -1] > PRESENT).float().sum(1), "features")
     # The interval of a share of no seeds at all reaches up to 0.3 with eight: its value is what the control is about.
     none = over_seeds(found[:, 0].double())
     checks = (

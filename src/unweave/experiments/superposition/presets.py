@@ -36,16 +36,16 @@ def falling(base: float, n: int) -> tuple[float, ...]:
 PRESETS = {
     "quick": Preset(
         "quick",
-        five=ToyTraining(5, 2, 0.9, falling(50, 10), steps=5000, batch_size=512),
-        many=ToyTraining(64, 8, 1.0, falling(20, 12), steps=3000, batch_size=256, lr=3e-3),
+        five=ToyTraining(5, 2, 0.9, falling(50.0, 10), steps=5000, batch_size=512),
+        many=ToyTraining(64, 8, 1.0, falling(20.0, 12), steps=3000, batch_size=256, lr=3e-3),
         seeds=8,
         many_seeds=3,
     ),
     # The sizes of the paper's notebook, over more seeds.
     "paper": Preset(
         "paper",
-        five=ToyTraining(5, 2, 0.9, falling(50, 10), steps=10000, batch_size=1024),
-        many=ToyTraining(200, 20, 1.0, falling(20, 20), steps=10000, batch_size=1024),
+        five=ToyTraining(5, 2, 0.9, falling(50.0, 10), steps=10000, batch_size=1024),
+        many=ToyTraining(200, 20, 1.0, falling(20.0, 20), steps=10000, batch_size=1024),
         seeds=8,
         many_seeds=5,
     ),

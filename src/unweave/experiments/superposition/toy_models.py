@@ -11,8 +11,6 @@ from torch import Tensor
 
 from unweave.core.seeds import generator
 
-HELD_OUT_BATCHES = 100  # a rare feature needs many samples before its loss is known
-
 
 @dataclass(frozen=True)
 class ToyTraining:
@@ -25,6 +23,7 @@ class ToyTraining:
         densities: the probability of a feature to be present, one a model.
         steps: of AdamW at `lr`, torch's other settings.
         batch_size: samples a step, fresh ones.
+        held_out: batches that the loss is measured on; a rare feature needs many before it is known.
     """
 
     n_features: int
@@ -34,6 +33,7 @@ class ToyTraining:
     steps: int
     batch_size: int
     lr: float = 1e-3
+    held_out: int = 100
 
     @property
     def importance(self) -> Float[Tensor, " feature"]:
@@ -99,7 +99,7 @@ def train_toys(
         after_step()
     fresh = [generator(seed, "superposition", "held-out") for seed in seeds]
     with torch.no_grad():
-        losses = [_loss(W, b, _samples(how, fresh), how.importance, relu) for _ in range(HELD_OUT_BATCHES)]
+        losses = [_loss(W, b, _samples(how, fresh), how.importance, relu) for _ in range(how.held_out)]
     return ToyModels(W.detach(), b.detach(), torch.stack(losses).mean(0))
 
 
