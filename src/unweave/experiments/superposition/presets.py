@@ -36,7 +36,7 @@ def falling(base: float, n: int) -> tuple[float, ...]:
 PRESETS = {
     "quick": Preset(
         "quick",
-        five=ToyTraining(5, 2, 0.9, falling(50.0, 10), steps=5000, batch_size=512),
+        five=ToyTraining(5, 2, 0.9, falling(50.0, 10), steps=10000, batch_size=512),
         many=ToyTraining(64, 8, 1.0, falling(20.0, 12), steps=3000, batch_size=256, lr=3e-3),
         seeds=8,
         many_seeds=3,
