@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Generator, Iterable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -66,9 +66,15 @@ class History(list[StepRecord]):
         return self.held_out[-1] if self.held_out and self.held_out[-1].step == step else None
 
     def _write(self, name: str, line: dict[str, Any]) -> None:
-        if name in self._files:
-            self._files[name].write(json.dumps(line, allow_nan=False) + "\n")
-            self._files[name].flush()
+        if name not in self._files:
+            return
+        file = self._files[name]
+        try:
+            file.write(json.dumps(line, allow_nan=False) + "\n")
+            file.flush()
+        except OSError as error:
+            # The system says what is wrong, and not with which file.
+            raise OSError(error.errno, f"{error.strerror}: a line could not be added", file.name) from error
 
 
 @contextmanager
@@ -91,7 +97,9 @@ def open_history(folder: Path | None, after: int = 0) -> Generator[History]:
         yield history
     finally:
         for file in files.values():
-            file.close()
+            # What could not be written was told, and would be tried, and told, again.
+            with suppress(OSError):
+                file.close()
 
 
 def read_history(path: Path) -> list[StepRecord]:
