@@ -101,6 +101,7 @@ _ASSIGNED = re.compile(
     r"""["']?\s*[:=]\s*["'](?P<c>[^"'\n]+)["']""",
     re.IGNORECASE,
 )
+_KEY_END = re.compile(r"-----END [A-Z0-9 ]*-----")
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[@-~]")
 _TAG = re.compile(r"<[^<>]*>")
 _BASE64 = re.compile(r"[A-Za-z0-9+/\s]+=*\s*")
@@ -194,7 +195,7 @@ class Redactor:
         for value in self._starts:
             at = min(at, len(text) - _overlap(text, value))
         begun = text.rfind("-----BEGIN ")
-        if begun >= 0 and "-----END " not in text[begun:] and _may_be_key(text[begun:]):
+        if begun >= 0 and not _KEY_END.search(text, begun) and _may_be_key(text[begun:]):
             at = min(at, begun)
         tail = text[-_LONGEST_WORD:]
         word = tail[len(tail.rstrip(_WORD_SIGNS)) :]

@@ -7,6 +7,7 @@ import atexit
 import os
 import sys
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +37,7 @@ class Extension:
         self.last: Recording | None = None  # the one that was stopped
         self._capture: KernelCapture | TerminalCapture | None = None
         self._light: Light | None = None
-        self._steps: list[
-            tuple[Any, OpenStep | None]
-        ] = []  # of the cells that run: what IPython says, and the step
+        self._cells: list[_Cell] = []  # that run, the innermost last
 
     def load(self) -> None:
         """Hear of cells from now on."""
@@ -69,11 +68,10 @@ class Extension:
         self.recording, self._capture, self.last = recording, capture, None
         self._light = Light(self.shell, self.kernel, recording.id)
         active.put(recording)
-        if self._steps:
-            info, _ = self._steps[-1]
-            self._steps[-1] = (info, self._begin(info))
-        elif code := self._running_code():
-            self._steps.append((None, self._begin_code(code)))
+        if not self._cells:
+            # It loads the extension as well: IPython told of it before anybody heard.
+            self._cells.append(_running_cell(self.shell))
+        self._cells[-1].step = self._begin(self._cells[-1])
         return recording
 
     def stop(self, reason: str = "asked") -> Recording | None:
@@ -81,7 +79,9 @@ class Extension:
         recording, self.recording = self.recording, None
         if recording is None:
             return None
-        self._steps, self.last = [(info, None) for info, _ in self._steps], recording
+        self.last = recording
+        for cell in self._cells:
+            cell.step = None
         try:
             if not recording.stop(reason):
                 _warn(f"Unweave: not all of the recording could be written to {recording.path}")
@@ -97,25 +97,20 @@ class Extension:
         if self._light is not None:
             self._light.show(state, text)
 
-    @property
-    def step(self) -> OpenStep | None:
-        """The step of the cell that runs."""
-        return self._steps[-1][1] if self._steps else None
-
     def _before(self, info: Any) -> None:
-        step = None
+        cell = _Cell(info.raw_cell, info, getattr(info, "cell_id", None), _number(self.shell, info))
         try:
             if self._capture is not None and self.recording is not None and self.recording.recording:
                 self._capture.attach()
-                step = self._begin(info)
+                cell.step = self._begin(cell)
         except Exception as error:
             self._fail(error)
-        self._steps.append((info, step))
+        self._cells.append(cell)
 
     def _after(self, result: Any) -> None:
-        if not self._steps:
-            return
-        _, step = self._steps.pop()
+        if not self._cells or (result is not None and self._cells[-1].info not in (None, result.info)):
+            return  # an empty one: IPython tells of its end alone
+        step = self._cells.pop().step
         if step is None or self.recording is None:
             return
         try:
@@ -123,29 +118,17 @@ class Extension:
         except Exception as error:
             self._fail(error)
 
-    def _begin(self, info: Any) -> OpenStep | None:
-        return self._begin_code(info.raw_cell, getattr(info, "cell_id", None))
-
-    def _begin_code(self, code: str, cell_id: str | None = None) -> OpenStep | None:
+    def _begin(self, cell: _Cell) -> OpenStep:
         assert self.recording is not None and self._capture is not None
         key = self._capture.key()
-        # A cell with history has its number taken already; a nested one has none of its own.
-        nested = len(self.recording.steps.running) > 0
-        count = None if nested else self.shell.execution_count - 1
         return self.recording.begin(
-            code,
+            cell.code,
             key=key,
-            narration=only_narrates(code),
-            execution_count=count,
+            narration=only_narrates(cell.code),
+            execution_count=cell.number,
             parent_msg_id=key,
-            cell_id=cell_id,
+            cell_id=cell.id,
         )
-
-    def _running_code(self) -> str:
-        """The cell that loads the extension and starts a recording at once: IPython told of it before we heard."""
-        with suppress(Exception):
-            return self.shell.history_manager.input_hist_raw[-1]
-        return ""
 
     def _fail(self, error: Exception) -> None:
         with suppress(Exception):
@@ -180,7 +163,37 @@ def unload(shell: Any) -> None:
         extension.unload()
 
 
+@dataclass
+class _Cell:
+    """One that runs: its code, what IPython said of it, the front end's id, In [number], and its step if recorded."""
+
+    code: str
+    info: Any = None
+    id: str | None = None
+    number: int | None = None
+    step: OpenStep | None = None
+
+
 _loaded: dict[int, Extension] = {}
+
+
+def _number(shell: Any, info: Any) -> int | None:
+    """In [this] of a cell that is about to run; None of one that has none."""
+    if not getattr(info, "store_history", True):
+        return None
+    with suppress(Exception):
+        # Newer versions of IPython count before they tell of the cell; its input is stored after that in all.
+        ahead = shell.execution_count - len(shell.history_manager.input_hist_raw)
+        return shell.execution_count - (ahead if ahead in (0, 1) else 1)
+    return None
+
+
+def _running_cell(shell: Any) -> _Cell:
+    """The cell that runs, of which nobody told."""
+    with suppress(Exception):
+        stored = shell.history_manager.input_hist_raw
+        return _Cell(stored[-1], number=len(stored) - 1)
+    return _Cell("")
 
 
 def _status(result: Any) -> str:

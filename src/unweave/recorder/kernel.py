@@ -108,10 +108,16 @@ class KernelCapture:
     def _writes(self, stream: Any, name: str) -> Any:
         def heard(text: str) -> None:
             if self._recording.open:
+                thread = threading.current_thread()
+                piped = thread is getattr(stream, "watch_fd_thread", None)
                 parent = getattr(stream, "parent_header", None) or {}
-                step = self._step(parent.get("msg_id") or self.key())
+                # ipykernel 6 gives what a thread prints to the cell that began it: a pool's first one, for ever.
+                by_thread = (
+                    hasattr(stream, "_thread_to_parent_header") and thread is not threading.main_thread()
+                )
+                key = None if by_thread and not piped else parent.get("msg_id")
+                step = self._step(key or self.key())
                 if step is not None:
-                    piped = threading.current_thread() is getattr(stream, "watch_fd_thread", None)
                     self._recording.write(step, name, text, piped=piped)
 
         return heard
