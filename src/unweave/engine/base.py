@@ -65,29 +65,15 @@ class Base:
     shapes: dict[str, tuple[int, ...]]
     logits: Float[Tensor, "sample pos d_vocab"] | None
 
-    def past(
-        self,
-        layer: int,
-        patches: int,
-        samples: slice,
-        offset: int,
-        more: tuple[Tensor, Tensor] | None = None,
-    ) -> KeyValueCache | None:
-        """Keys and values of the positions before `offset`, once for each patch.
-
-        Args:
-            more: those of the positions from `offset` on that were run already, which differ by patch.
-        """
-        if self.keys_values is None or (not offset and more is None):
+    def past(self, layer: int, patches: int, samples: slice, offset: int) -> KeyValueCache | None:
+        """Keys and values of the positions before `offset`, once for each patch; their own to be changed."""
+        if self.keys_values is None or not offset:
             return None
         held, mask = self.keys_values[layer], self.keys_values.previous_attention_mask
-        until = offset if more is None else offset + more[0].shape[1]
         keys, values, attended = (
-            part[samples, :end].repeat(patches, *[1] * (part.ndim - 1))
-            for part, end in ((held.past_keys, offset), (held.past_values, offset), (mask, until))
+            part[samples, :offset].repeat(patches, *[1] * (part.ndim - 1))
+            for part in (held.past_keys, held.past_values, mask)
         )
-        if more is not None:
-            keys, values = torch.cat([keys, more[0]], 1), torch.cat([values, more[1]], 1)
         entry = KeyValueCacheEntry(keys, values, frozen=True)
         entries, longest = [entry] * len(self.keys_values.entries), int(mask.sum(1).max())
         return KeyValueCache(entries, attended, frozen=True, made_in=longest)

@@ -48,9 +48,9 @@ class Edit:
         """Whether it must see all samples and positions, of one patch alone."""
         return self.operation.opaque or not self.selection.dims
 
-    def first_position(self) -> int:
-        """The earliest position that it touches."""
-        return 0 if self.opaque else self.selection.first_position()
+    def positions(self) -> range:
+        """From the earliest position that it touches to the latest."""
+        return range(self.selection.n_pos) if self.opaque else self.selection.positions()
 
     def values(self, part: Tensor, samples: slice, offset: int = 0) -> tuple[Tensor, Tensor]:
         """The selected entries of `part`, and what takes their place."""
@@ -64,6 +64,13 @@ class Edit:
                     got=str(tuple(target.shape)),
                     remedy="name as many positions of the source as of the site, and pass a run of the same model",
                 )
+        new = self.replaced(old, target, samples)
+        if self.noise is not None:
+            new = of_the_same_size(old, new, self.drawn(old.shape, samples))
+        return old, new
+
+    def replaced(self, old: Tensor, target: Tensor | None, samples: slice) -> Tensor:
+        """What takes the place of these entries, `[sample, ...]`, without noise."""
         operation = self.operation
         if isinstance(operation, Valued) and self.selection.dims:
             operation = operation.of(samples)
@@ -77,24 +84,31 @@ class Edit:
                 )
             basis = self.basis.to(old)
             new = old + (new - old) @ basis @ basis.T
-        return old, new if self.noise is None else self._random(old, new, samples)
+        return new
 
-    def _random(self, old: Tensor, new: Tensor, samples: slice) -> Tensor:
-        """`old` with a random change, of the norm that the change to `new` has at each position (and head)."""
-        change = torch.where(new == old, 0.0, new - old)
+    def drawn(self, shape: Sequence[int], samples: slice) -> Tensor:
+        """Random numbers for entries of this shape, `[sample, ...]`: the same for a sample whatever runs beside it."""
+        assert self.noise is not None
         first = samples.start or 0
-        drawn = [
-            torch.randn(old.shape[1:], generator=seeds.generator(self.noise or 0, self.name, first + row))
-            for row in range(len(old))
-        ]
-        # What is not changed (what is masked, for one) stays.
-        random = torch.stack(drawn).to(old).masked_fill(change == 0, 0.0)
-        size = torch.linalg.vector_norm(random, dim=-1, keepdim=True).clamp_min(1e-30)
-        return old + random / size * torch.linalg.vector_norm(change, dim=-1, keepdim=True)
+        return torch.stack(
+            [
+                torch.randn(shape[1:], generator=seeds.generator(self.noise, self.name, first + row))
+                for row in range(shape[0])
+            ]
+        )
 
     def write(self, part: Tensor, new: Tensor, samples: slice, offset: int = 0) -> None:
         """Put the new entries into `part`."""
         self.selection.put(part, new, samples, offset)
+
+
+def of_the_same_size(old: Tensor, new: Tensor, drawn: Tensor) -> Tensor:
+    """`old`, changed in the drawn direction by as much as to `new`, by the norm over the last dimension."""
+    change = torch.where(new == old, 0.0, new - old)
+    # What is not changed (what is masked, for one) stays.
+    random = drawn.to(old).masked_fill(change == 0, 0.0)
+    size = torch.linalg.vector_norm(random, dim=-1, keepdim=True).clamp_min(1e-30)
+    return old + random / size * torch.linalg.vector_norm(change, dim=-1, keepdim=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +134,12 @@ class Patch:
     @cached_property
     def first_position(self) -> int:
         """The earliest position that is touched."""
-        return min(edit.first_position() if isinstance(edit, Edit) else 0 for edit in self.edits)
+        return min(edit.positions().start if isinstance(edit, Edit) else 0 for edit in self.edits)
+
+    @cached_property
+    def stop_position(self) -> int:
+        """The one after the latest position that is touched by edits."""
+        return max(edit.positions().stop for edit in self.edits if isinstance(edit, Edit))
 
     @cached_property
     def alone(self) -> bool:
@@ -132,14 +151,27 @@ class Patch:
         """The hooks' names without their layers."""
         return frozenset(edit.name.split(".", 2)[-1] for edit in self.edits)
 
+    @cached_property
+    def by_name(self) -> dict[str, list[Edit | HookEdit]]:
+        """The edits at each hook, in order."""
+        by_name: dict[str, list[Edit | HookEdit]] = {}
+        for edit in self.edits:
+            by_name.setdefault(edit.name, []).append(edit)
+        return by_name
+
     def at(self, name: str) -> list[Edit | HookEdit]:
         """The edits at one hook, in order."""
-        return [edit for edit in self.edits if edit.name == name]
+        return self.by_name.get(name, [])
+
+    def sets(self, name: str) -> bool:
+        """Whether there are edits at this hook, and no functions that want to be called by it."""
+        edits = self.at(name)
+        return bool(edits) and all(isinstance(edit, Edit) for edit in edits)
 
     @property
     def names(self) -> list[str]:
         """The hooks that are touched."""
-        return list(dict.fromkeys(edit.name for edit in self.edits))
+        return list(self.by_name)
 
 
 class Binder:
@@ -187,7 +219,7 @@ class Binder:
             return HookEdit(name, change[1])
         site, operation = change.site, change.operation
         selection = Selection(name, site.index, self.base.shape[1])
-        selection.first_position()
+        selection.positions()
         basis = None if site.direction is None else self._basis(site.direction)
         if isinstance(operation, Valued) and selection.dims:
             operation.require_samples(self.base.shape[0])

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from unweave.core.errors import InputError
 from unweave.core.hooks import HookFunction, HookPoint
 from unweave.core.sites import block_site
 from unweave.engine.base import Base, Foreign
-from unweave.engine.edits import Edit, HookEdit, Patch, Watch, applied
+from unweave.engine.edits import HookEdit, Patch, Watch
 from unweave.engine.layout import AT_TOKENS, layer_of
 from unweave.engine.metrics import Bound, Function
 from unweave.engine.planner import Batch, Planner
+from unweave.engine.stacks import Own, applied_to_rows
 from unweave.model.block import TransformerBlock
 from unweave.model.transformer import HookedTransformer
 
-# Edits of the rows of a batch that belong to one patch.
-Rows = list[tuple[slice, list[Edit | HookEdit]]]
 Stream = Float[Tensor, "row pos d_model"]
 
 
@@ -92,7 +93,7 @@ class Executor:
             assert stream is not None
             unread = self._unread(active, samples, offset) if layer == n_layers - 1 else 0
             if unread:
-                stream = self._end(stream, active, samples, offset, unread)
+                stream = self._end(stream, active, samples, offset, offset + unread)
                 offset += unread
             elif layer < n_layers:
                 stream = self._layer(layer, stream, active, samples, offset)
@@ -119,28 +120,36 @@ class Executor:
         return int(read.min()) - offset if len(read) else 0
 
     def _end(
-        self, stream: Stream, active: Sequence[Patch], samples: slice, offset: int, unread: int
+        self, stream: Stream, active: Sequence[Patch], samples: slice, offset: int, read: int
     ) -> Float[Tensor, "row read d_model"]:
-        """The last layer from the first position on that is read, over the keys and values of those before."""
+        """The last layer from the first position on that is read, over the keys and values of those before.
+
+        Of these, only those are computed that may differ from the ones of the run without patches.
+        """
         layer = self.model.cfg.n_layers - 1
-        name = block_site(layer, "resid_pre")
-        size = len(self.base.inputs.tokens[samples])
-        [hook] = self.model.points(name)
-        for number, patch in enumerate(active):
-            if patch.at(name):
-                own = stream[number * size : (number + 1) * size]
-                applied(own, patch.at(name), hook, samples, offset, self.watch)
-        more = cast(TransformerBlock, self.model.blocks[layer]).keys_values(stream[:, :unread])
-        past = self.base.past(layer, len(active), samples, offset, more)
-        mask = self.base.inputs.attention_mask
-        mask = None if mask is None else mask[samples, offset + unread :].repeat(len(active), 1)
-        return self.model(
-            stream[:, unread:],
-            start_at_layer=layer,
-            stop_at_layer=layer + 1,
-            attention_mask=mask,
-            past_kv_cache=past,
-        )
+        self._begin(layer, stream, active, samples, offset)
+        around = self._surroundings(layer, len(active), samples, read)
+        rows, positions = self._changed(layer, active, samples, read).nonzero(as_tuple=True)
+        block = cast(TransformerBlock, self.model.blocks[layer])
+        keys, values = block.keys_values(stream[rows, positions - offset][:, None])
+        entry = around["past_kv_cache"][layer]
+        entry.past_keys[rows, positions] = keys[:, 0]
+        entry.past_values[rows, positions] = values[:, 0]
+        late = stream[:, read - offset :]
+        return self.model(late, start_at_layer=layer, stop_at_layer=layer + 1, **around)
+
+    def _changed(
+        self, layer: int, active: Sequence[Patch], samples: slice, read: int
+    ) -> Bool[Tensor, "row pos"]:
+        """Where, before `read`, the input of a layer whose own edits are of that input may have changed."""
+        n_pos, device = self.base.inputs.shape[1], self.base.streams[layer].device
+        touched = [
+            (patch.first_position, patch.stop_position if patch.start == layer else n_pos) for patch in active
+        ]
+        first, stop = torch.tensor(touched, device=device).T[..., None]
+        positions = torch.arange(read, device=device)
+        changed = (positions >= first) & (positions < stop)
+        return changed.repeat_interleave(len(self.base.inputs.tokens[samples]), 0)
 
     def _embedded(self, active: Sequence[Patch], samples: slice, offset: int) -> Stream:
         inputs = self.base.inputs.of(samples)
@@ -157,6 +166,7 @@ class Executor:
     def _layer(
         self, layer: int, stream: Stream, active: Sequence[Patch], samples: slice, offset: int
     ) -> Stream:
+        self._begin(layer, stream, active, samples, offset)
         with self._on(layer, active, samples, offset):
             return self.model(
                 stream,
@@ -164,6 +174,16 @@ class Executor:
                 stop_at_layer=layer + 1,
                 **self._surroundings(layer, len(active), samples, offset),
             )
+
+    def _begin(
+        self, layer: int, stream: Stream, active: Sequence[Patch], samples: slice, offset: int
+    ) -> None:
+        """Put the edits of a layer's input in place: that needs no hooks, if no functions are among them."""
+        name = block_site(layer, "resid_pre")
+        own = [(number, patch.at(name)) for number, patch in enumerate(active) if patch.sets(name)]
+        if own:
+            point = self.model.hook_dict[name]
+            applied_to_rows(stream, own, len(active), point, samples, offset, self.watch)
 
     def _surroundings(self, layer: int, patches: int, samples: slice, offset: int) -> dict[str, Any]:
         """The mask of the positions that are run, and the keys and values of those before."""
@@ -174,24 +194,20 @@ class Executor:
 
     def _on(self, layer: int, active: Sequence[Patch], samples: slice, offset: int) -> Any:
         """The model with the hooks of this layer's edits."""
-        n_layers = self.model.cfg.n_layers
-        rows_by_name: dict[str, Rows] = {}
-        size = len(self.base.inputs.tokens[samples])
+        n_layers, begins = self.model.cfg.n_layers, block_site(layer, "resid_pre")
+        by_name: dict[str, list[Own]] = defaultdict(list)
         for number, patch in enumerate(active):
-            rows = slice(number * size, (number + 1) * size)
-            for name in patch.names:
-                if layer_of(name, n_layers) == layer:
-                    rows_by_name.setdefault(name, []).append((rows, patch.at(name)))
-        hooks = [(name, self._hook(rows, samples, offset)) for name, rows in rows_by_name.items()]
-        return self.model.hooks(hooks)
+            for name, edits in patch.by_name.items():
+                done = name == begins and patch.sets(name)
+                if layer_of(name, n_layers) == layer and not done:
+                    by_name[name].append((number, edits))
+        n_patches = len(active)
+        hooks = [(name, self._hook(own, n_patches, samples, offset)) for name, own in by_name.items()]
+        return self.model.hooks(hooks) if hooks else nullcontext()
 
-    def _hook(self, rows: Rows, samples: slice, offset: int) -> HookFunction:
+    def _hook(self, own: Sequence[Own], n_patches: int, samples: slice, offset: int) -> HookFunction:
         def hook_rows(tensor: Tensor, /, *, hook: HookPoint) -> Tensor:
-            if len(rows) == 1 and _all_rows(rows[0][0], tensor):
-                return applied(tensor, rows[0][1], hook, samples, offset, self.watch)
-            for own, edits in rows:
-                applied(tensor[own], edits, hook, samples, offset, self.watch)
-            return tensor
+            return applied_to_rows(tensor, own, n_patches, hook, samples, offset, self.watch)
 
         return hook_rows
 
@@ -250,7 +266,9 @@ class Executor:
     def _whole(self, patch: Patch) -> Tensor:
         """One patch in one call of the model, whatever else acts in it: `[1, sample]`, or `[1]`."""
         inputs, start = self.base.inputs, self.foreign.start(patch.start)
-        hooks = [(name, self._hook([(slice(None), patch.at(name))], slice(None), 0)) for name in patch.names]
+        hooks = [
+            (name, self._hook([(0, edits)], 1, slice(None), 0)) for name, edits in patch.by_name.items()
+        ]
         with self.model.hooks(hooks):
             if start == AT_TOKENS:
                 logits = self.model(inputs.tokens, **inputs.others)
@@ -285,7 +303,3 @@ def read_logits(model: HookedTransformer, base: Base, metric: Bound) -> Float[Te
     if base.logits is not None:
         return base.logits[rows, metric.where]
     return model(base.streams[model.cfg.n_layers][rows, metric.where], start_at_layer=model.cfg.n_layers)
-
-
-def _all_rows(rows: slice, tensor: Tensor) -> bool:
-    return rows.start in (0, None) and (rows.stop is None or rows.stop >= len(tensor))

@@ -84,10 +84,12 @@ class Selection:
         """Whether everything is chosen."""
         return all(index is None for index in self.index.values())
 
-    def first_position(self) -> int:
-        """The earliest position that is touched in any sample."""
-        positions = self.choice("pos", self.n_pos) if self.dims else slice(0, self.n_pos)
-        return positions.start if isinstance(positions, slice) else int(positions.min())
+    def positions(self) -> range:
+        """From the earliest position that is touched in any sample to the latest."""
+        places = self.choice("pos", self.n_pos) if self.dims else slice(0, self.n_pos)
+        if isinstance(places, slice):
+            return range(places.start, places.stop)
+        return range(int(places.min()), int(places.max()) + 1)
 
     def choice(self, dim: str, size: int) -> Choice:
         """What is chosen along `dim`: a slice of step 1, or indices (`[sample, k]` if each sample has its own)."""
@@ -106,12 +108,11 @@ class Selection:
         """Write `values`, of the shape that `get` gives, into `part`."""
         part[self._located(part, samples, offset)] = values
 
-    def _located(self, part: Tensor, samples: slice, offset: int) -> tuple[Choice, ...]:
-        if not self.dims:
-            return (slice(None),)
+    def places(self, part: Tensor, samples: slice, offset: int) -> list[Choice]:
+        """What is chosen along each dimension of `part` after the samples'."""
         # Keys are turned anew in every run, those of a cache too.
         offset = 0 if self.name.endswith("hook_rot_k") else offset
-        places: list[Choice] = [slice(None)]
+        places: list[Choice] = []
         for dim, size in zip(self.dims[1:], part.shape[1:], strict=True):
             place = self.choice(dim, self.n_pos if dim == "pos" else size)
             if dim == "pos":
@@ -120,6 +121,12 @@ class Selection:
                 else:
                     place = (place[samples] if place.ndim == 2 else place) - offset
             places.append(place.to(part.device) if isinstance(place, Tensor) else place)
+        return places
+
+    def _located(self, part: Tensor, samples: slice, offset: int) -> tuple[Choice, ...]:
+        if not self.dims:
+            return (slice(None),)
+        places: list[Choice] = [slice(None), *self.places(part, samples, offset)]
         lists = [place for place in places if isinstance(place, Tensor)]
         if len(lists) <= 1 and all(place.ndim == 1 for place in lists):
             return tuple(places)

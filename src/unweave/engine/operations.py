@@ -28,11 +28,14 @@ class Operation(ABC):
         kind: what a result says was done.
         sourced: whether values come from a run.
         opaque: whether it must be given all samples and positions, of one patch alone.
+        rowwise: whether what takes an entry's place hangs on no other row of entries: then rows of
+            several patches may be given at once.
     """
 
     kind: ClassVar[str]
     sourced: ClassVar[bool] = False
     opaque: ClassVar[bool] = False
+    rowwise: ClassVar[bool] = False
 
     @property
     def run(self) -> From | None:
@@ -71,6 +74,11 @@ class Valued(Operation):
     """What is done with a value that is given: a number, one vector for all entries `[last]`, or one an entry. Abstract."""
 
     value: Tensor | float
+    rowwise: ClassVar[bool] = True
+
+    def same_for_all(self, size: int) -> bool:
+        """Whether it is one number, or one vector of this size for all entries."""
+        return not isinstance(self.value, Tensor) or tuple(self.value.shape) in ((), (size,))
 
     def require_samples(self, samples: int) -> None:
         """Raise InputError for rows of values that are neither one a sample nor one for all."""
@@ -118,6 +126,7 @@ class Zero(Operation):
     """Put zero there."""
 
     kind: ClassVar[str] = "zero ablation"
+    rowwise: ClassVar[bool] = True
 
     def replaced(self, old: Tensor, target: Tensor | None) -> Tensor:
         """Zeros."""
@@ -130,6 +139,7 @@ class ProjectOut(Operation):
     """Take away what lies along the site's direction or in its subspace."""
 
     kind: ClassVar[str] = "projection"
+    rowwise: ClassVar[bool] = True
 
     def replaced(self, old: Tensor, target: Tensor | None) -> Tensor:
         """Zeros, of which only what lies in the subspace is taken."""
@@ -150,6 +160,7 @@ class Mean(Operation):
     of: From | None = None
     per: Per = "position"
     kind: ClassVar[str] = "mean ablation"
+    rowwise: ClassVar[bool] = True
     sourced: ClassVar[bool] = True
 
     @property
@@ -198,6 +209,7 @@ class Resample(Operation):
     permutation: Tensor | None = None
     seed: int = 0
     kind: ClassVar[str] = "resample ablation"
+    rowwise: ClassVar[bool] = True
     sourced: ClassVar[bool] = True
 
     @property
@@ -229,6 +241,7 @@ class Interchange(Operation):
     source: From
     pos: Index = None
     kind: ClassVar[str] = "interchange"
+    rowwise: ClassVar[bool] = True
     sourced: ClassVar[bool] = True
 
     @property
@@ -251,6 +264,7 @@ class Freeze(Operation):
     """Keep what the run has without any intervention."""
 
     kind: ClassVar[str] = "freeze"
+    rowwise: ClassVar[bool] = True
     sourced: ClassVar[bool] = True
 
     def replaced(self, old: Tensor, target: Tensor | None) -> Tensor:
