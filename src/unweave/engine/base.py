@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from unweave.core.hooks import HookPoint
@@ -65,8 +66,14 @@ class Base:
     shapes: dict[str, tuple[int, ...]]
     logits: Float[Tensor, "sample pos d_vocab"] | None
 
+    @cached_property
+    def attended(self) -> Bool[Tensor, "sample pos"] | None:
+        """Which positions are no padding; None: none is."""
+        mask = self.inputs.attention_mask
+        return None if mask is None or bool(mask.all()) else mask.bool()
+
     def past(self, layer: int, patches: int, samples: slice, offset: int) -> KeyValueCache | None:
-        """Keys and values of the positions before `offset`, once for each patch; their own to be changed."""
+        """Keys and values of the positions before `offset`, once for each patch."""
         if self.keys_values is None or not offset:
             return None
         held, mask = self.keys_values[layer], self.keys_values.previous_attention_mask

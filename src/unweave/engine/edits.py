@@ -137,11 +137,6 @@ class Patch:
         return min(edit.positions().start if isinstance(edit, Edit) else 0 for edit in self.edits)
 
     @cached_property
-    def stop_position(self) -> int:
-        """The one after the latest position that is touched by edits."""
-        return max(edit.positions().stop for edit in self.edits if isinstance(edit, Edit))
-
-    @cached_property
     def alone(self) -> bool:
         """Whether something must see all samples and positions, of this patch alone."""
         return any(isinstance(edit, HookEdit) or edit.opaque for edit in self.edits)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -16,12 +15,12 @@ from unweave.core.errors import InputError
 from unweave.core.hooks import HookFunction, HookPoint
 from unweave.core.sites import block_site
 from unweave.engine.base import Base, Foreign
-from unweave.engine.edits import HookEdit, Patch, Watch
+from unweave.engine.edits import Edit, Patch, Watch
 from unweave.engine.layout import AT_TOKENS, layer_of
 from unweave.engine.metrics import Bound, Function
 from unweave.engine.planner import Batch, Planner
+from unweave.engine.projections import BEFORE_MIXING, Projections
 from unweave.engine.stacks import Own, applied_to_rows
-from unweave.model.block import TransformerBlock
 from unweave.model.transformer import HookedTransformer
 
 Stream = Float[Tensor, "row pos d_model"]
@@ -44,6 +43,9 @@ class Executor:
     watch: Watch = field(default_factory=Watch)
     progress: Callable[[int], Any] = lambda _: None
     batches_run: int = 0
+
+    def __post_init__(self) -> None:
+        self.projections = Projections(self.model, self.base)
 
     @torch.no_grad()
     def measured(self, patches: Sequence[Patch]) -> Float[Tensor, "patch sample"] | Float[Tensor, " patch"]:
@@ -92,11 +94,9 @@ class Executor:
                 stream = fresh if stream is None else torch.cat([stream, fresh])
             assert stream is not None
             unread = self._unread(active, samples, offset) if layer == n_layers - 1 else 0
-            if unread:
-                stream = self._end(stream, active, samples, offset, offset + unread)
+            if layer < n_layers:
+                stream = self._layer(layer, stream, active, samples, offset, offset + unread)
                 offset += unread
-            elif layer < n_layers:
-                stream = self._layer(layer, stream, active, samples, offset)
         assert stream is not None
         return self._read(stream, active, samples, offset)
 
@@ -105,57 +105,20 @@ class Executor:
 
         Those before the first one that the metric reads, if nothing is changed within the layer or after it.
         """
-        cfg = self.model.cfg
-        if not isinstance(self.metric, Bound) or self.base.keys_values is None:
+        last = self.model.cfg.n_layers - 1
+        if not isinstance(self.metric, Bound) or not self.projections.can_run(last):
             return 0
-        if cfg.positional_embedding_type == "shortformer":
+        if self._hooked(last, active) or self._hooked(last + 1, active):
             return 0
-        begins = block_site(cfg.n_layers - 1, "resid_pre")
-        for patch in active:
-            late = [edit for edit in patch.edits if layer_of(edit.name, cfg.n_layers) >= cfg.n_layers - 1]
-            if any(isinstance(edit, HookEdit) or edit.name != begins for edit in late):
-                return 0
         where = self.metric.where[samples]
         read = where[where >= offset]
         return int(read.min()) - offset if len(read) else 0
-
-    def _end(
-        self, stream: Stream, active: Sequence[Patch], samples: slice, offset: int, read: int
-    ) -> Float[Tensor, "row read d_model"]:
-        """The last layer from the first position on that is read, over the keys and values of those before.
-
-        Of these, only those are computed that may differ from the ones of the run without patches.
-        """
-        layer = self.model.cfg.n_layers - 1
-        self._begin(layer, stream, active, samples, offset)
-        around = self._surroundings(layer, len(active), samples, read)
-        rows, positions = self._changed(layer, active, samples, read).nonzero(as_tuple=True)
-        block = cast(TransformerBlock, self.model.blocks[layer])
-        keys, values = block.keys_values(stream[rows, positions - offset][:, None])
-        entry = around["past_kv_cache"][layer]
-        entry.past_keys[rows, positions] = keys[:, 0]
-        entry.past_values[rows, positions] = values[:, 0]
-        late = stream[:, read - offset :]
-        return self.model(late, start_at_layer=layer, stop_at_layer=layer + 1, **around)
-
-    def _changed(
-        self, layer: int, active: Sequence[Patch], samples: slice, read: int
-    ) -> Bool[Tensor, "row pos"]:
-        """Where, before `read`, the input of a layer whose own edits are of that input may have changed."""
-        n_pos, device = self.base.inputs.shape[1], self.base.streams[layer].device
-        touched = [
-            (patch.first_position, patch.stop_position if patch.start == layer else n_pos) for patch in active
-        ]
-        first, stop = torch.tensor(touched, device=device).T[..., None]
-        positions = torch.arange(read, device=device)
-        changed = (positions >= first) & (positions < stop)
-        return changed.repeat_interleave(len(self.base.inputs.tokens[samples]), 0)
 
     def _embedded(self, active: Sequence[Patch], samples: slice, offset: int) -> Stream:
         inputs = self.base.inputs.of(samples)
         tokens, types = inputs.tokens[:, offset:], inputs.token_type_ids
         types = None if types is None else types[:, offset:].repeat(len(active), 1)
-        with self._on(AT_TOKENS, active, samples, offset):
+        with self._on(self._hooked(AT_TOKENS, active), len(active), samples, offset):
             return self.model(
                 tokens.repeat(len(active), 1),
                 stop_at_layer=0,
@@ -164,10 +127,16 @@ class Executor:
             )
 
     def _layer(
-        self, layer: int, stream: Stream, active: Sequence[Patch], samples: slice, offset: int
+        self, layer: int, stream: Stream, active: Sequence[Patch], samples: slice, offset: int, read: int
     ) -> Stream:
+        """The stream after a layer, from position `read` on."""
         self._begin(layer, stream, active, samples, offset)
-        with self._on(layer, active, samples, offset):
+        hooked = self._hooked(layer, active)
+        with self._on(hooked, len(active), samples, offset):
+            before = any(name.split(".", 2)[-1].startswith(BEFORE_MIXING) for name in hooked)
+            if self.projections.can_run(layer) and not before:
+                changed = self._changed(layer, active, samples)
+                return self.projections.run(layer, stream, changed, samples, offset, read)
             return self.model(
                 stream,
                 start_at_layer=layer,
@@ -185,6 +154,22 @@ class Executor:
             point = self.model.hook_dict[name]
             applied_to_rows(stream, own, len(active), point, samples, offset, self.watch)
 
+    def _changed(self, layer: int, active: Sequence[Patch], samples: slice) -> Bool[Tensor, "row pos"]:
+        """Where the input of a layer may differ from the one of the run without patches."""
+        n_pos, device = self.base.inputs.shape[1], self.base.streams[layer].device
+        name = block_site(layer, "resid_pre")
+        touched: list[tuple[int, int]] = []
+        for patch in active:
+            if patch.start < layer:
+                touched.append((patch.first_position, n_pos))
+            else:
+                hulls = [edit.positions() for edit in patch.at(name) if isinstance(edit, Edit)]
+                touched.append((min((h.start for h in hulls), default=0), max((h.stop for h in hulls), default=0)))
+        first, stop = torch.tensor(touched, device=device).T[..., None]
+        positions = torch.arange(n_pos, device=device)
+        changed = (positions >= first) & (positions < stop)
+        return changed.repeat_interleave(len(self.base.inputs.tokens[samples]), 0)
+
     def _surroundings(self, layer: int, patches: int, samples: slice, offset: int) -> dict[str, Any]:
         """The mask of the positions that are run, and the keys and values of those before."""
         mask = self.base.inputs.attention_mask
@@ -192,17 +177,19 @@ class Executor:
         past = self.base.past(layer, patches, samples, offset)
         return {"attention_mask": mask, "past_kv_cache": past}
 
-    def _on(self, layer: int, active: Sequence[Patch], samples: slice, offset: int) -> Any:
-        """The model with the hooks of this layer's edits."""
+    def _hooked(self, layer: int, active: Sequence[Patch]) -> dict[str, list[Own]]:
+        """The edits within a layer, by hook: all but those of its input that are put in place before."""
         n_layers, begins = self.model.cfg.n_layers, block_site(layer, "resid_pre")
-        by_name: dict[str, list[Own]] = defaultdict(list)
+        by_name: dict[str, list[Own]] = {}
         for number, patch in enumerate(active):
             for name, edits in patch.by_name.items():
-                done = name == begins and patch.sets(name)
-                if layer_of(name, n_layers) == layer and not done:
-                    by_name[name].append((number, edits))
-        n_patches = len(active)
-        hooks = [(name, self._hook(own, n_patches, samples, offset)) for name, own in by_name.items()]
+                if layer_of(name, n_layers) == layer and not (name == begins and patch.sets(name)):
+                    by_name.setdefault(name, []).append((number, edits))
+        return by_name
+
+    def _on(self, hooked: dict[str, list[Own]], n_patches: int, samples: slice, offset: int) -> Any:
+        """The model with the hooks of these edits."""
+        hooks = [(name, self._hook(own, n_patches, samples, offset)) for name, own in hooked.items()]
         return self.model.hooks(hooks) if hooks else nullcontext()
 
     def _hook(self, own: Sequence[Own], n_patches: int, samples: slice, offset: int) -> HookFunction:
@@ -214,7 +201,7 @@ class Executor:
     def _read(self, stream: Stream, active: Sequence[Patch], samples: slice, offset: int) -> Tensor:
         """The metric, from what goes into the final norm: `[patch, sample]`, or `[patch]`."""
         model, n_patches = self.model, len(active)
-        edited = any(layer_of(n, model.cfg.n_layers) == model.cfg.n_layers for p in active for n in p.names)
+        edited = bool(self._hooked(model.cfg.n_layers, active))
         by_patch = stream.unflatten(0, (n_patches, -1))
         n_samples, n_left = by_patch.shape[1:3]
         read = n_left if edited or not isinstance(self.metric, Bound) else self.metric.where.shape[1]
@@ -226,7 +213,8 @@ class Executor:
             if isinstance(self.metric, Bound) and not edited:
                 results.append(self._read_at(self.metric, by_patch[some], samples, offset))
                 continue
-            with self._on(model.cfg.n_layers, active[some], samples, offset):
+            hooked = self._hooked(model.cfg.n_layers, active[some])
+            with self._on(hooked, len(active[some]), samples, offset):
                 logits = model(by_patch[some].flatten(0, 1), start_at_layer=model.cfg.n_layers)
             logits = logits.unflatten(0, (-1, n_samples))
             results.append(self._measured(logits, samples, offset))

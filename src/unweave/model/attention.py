@@ -96,6 +96,10 @@ class Attention(nn.Module):
         entry = run.entry(self.layer)
         if entry is not None:
             k, v = entry.append(k, v)
+        return self.attend(q, k, v, run)
+
+    def attend(self, q: PerHead, k: PerKey, v: PerKey, run: Run) -> Residual:
+        """What all heads together add, from queries, keys and values that are normed and not yet turned."""
         if self.rotary is not None:
             cos, sin = run.rotation(self.rotary, q.dtype)
             late = slice(run.offset, None)
@@ -106,6 +110,11 @@ class Attention(nn.Module):
             result = torch.einsum("bphe,hed->bphd", z, self.W_O).to(z.dtype)
             return self.hook_result(result).sum(2) + self.b_O
         return linear(z.flatten(2), self.W_O.flatten(0, 1), self.b_O)
+
+    def queries(self, query_input: Input) -> PerHead:
+        """Queries, normed, and not yet turned by rotary positions."""
+        q = self.hook_q(self.project(query_input, "Q"))
+        return self._bounded(q if self.q_norm is None else self.q_norm(q))
 
     def keys_values(self, key_input: Grouped, value_input: Grouped) -> tuple[PerKey, PerKey]:
         """Keys and values as a key-value cache holds them: normed, and not yet turned by rotary positions."""

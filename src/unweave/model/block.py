@@ -69,6 +69,8 @@ class TransformerBlock(nn.Module):
 
     def attention(self, resid: Residual, run: Run) -> Residual:
         """What attention makes of the residual stream, before any norm after it."""
+        if run.projected is not None:
+            return self.attn.attend(*run.projected, run)
         if self.split_inputs.active:
             q, k, v = self.split_inputs(resid, self.attention_norm)
         else:
@@ -77,14 +79,6 @@ class TransformerBlock(nn.Module):
             # Shortformer: positions are read by queries and keys, and stay out of the stream.
             q, k = (x + (run.pos_embed if x.ndim == 3 else run.pos_embed[:, :, None]) for x in (q, k))
         return self.attn(q, k, v, run)
-
-    def keys_values(self, resid: Residual) -> tuple[Tensor, Tensor]:
-        """This stream's keys and values, for a key-value cache, and nothing else of the layer.
-
-        Not under shortformer, whose keys read positions beside the stream.
-        """
-        normed = self.attention_norm(resid)
-        return self.attn.keys_values(normed, normed)
 
     def mlp_out(self, resid: Residual) -> Residual:
         """What the MLP adds to the residual stream."""

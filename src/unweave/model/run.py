@@ -22,6 +22,8 @@ class Run:
         past: keys and values of earlier runs, to be read and added to.
         pos_embed: what shortformer's queries and keys read besides the residual stream.
         position_bias: what relative_positional_bias adds to every layer's scores.
+        projected: queries of the new positions, and keys and values of all, where one layer alone is
+            run and they are known.
     """
 
     n_query: int
@@ -31,6 +33,7 @@ class Run:
     past: KeyValueCache | None = None
     pos_embed: Float[Tensor, "batch pos d_model"] | None = None
     position_bias: Float[Tensor, "1 head query key"] | None = None
+    projected: tuple[Tensor, Tensor, Tensor] | None = None
     _alibi: Tensor | None = None
     _tables: dict[tuple[Rotary, torch.dtype], tuple[Tensor, Tensor]] = field(default_factory=dict)
     _masks: dict[tuple[str, int | None], Tensor | None] = field(default_factory=dict)

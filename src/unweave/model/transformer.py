@@ -171,7 +171,7 @@ class HookedTransformer(TextMethods, CachingSwitches):
                 resid = check_residual(input, self.cfg, past_kv_cache, self.W_E)
                 run = self._new_run(resid, attention_mask, past_kv_cache, layers)
                 self._take_up(resid, run, shortformer_pos_embed)
-            self._add_position_bias(run)
+            self.add_position_bias(run)
             resid = self._through(layers, resid, run)
             if start_at_layer is not None or stop_at_layer is not None:
                 self._excuse_others(layers, start_at_layer is not None, stop_at_layer is not None)
@@ -320,6 +320,8 @@ class HookedTransformer(TextMethods, CachingSwitches):
 
     def _excuse_others(self, layers: range, started: bool, stopped: bool) -> None:
         """Hooks outside the layers asked for need not fire."""
+        if not any(point.fwd_hooks or point.bwd_hooks for point in self.hook_points()):
+            return
         skipped = [block for layer, block in enumerate(self.blocks) if layer not in layers]
         before = [
             module
@@ -383,7 +385,8 @@ class HookedTransformer(TextMethods, CachingSwitches):
                 self.hook_pos_embed(self.pos_embed(resid, run)) if pos_embed is None else pos_embed
             )
 
-    def _add_position_bias(self, run: Run) -> None:
+    def add_position_bias(self, run: Run) -> None:
+        """What relative positions add to every layer's scores: made once a run."""
         if self.cfg.positional_embedding_type == "relative_positional_bias" and len(self.blocks):
             first = self.blocks[0].attn
             assert isinstance(first, Attention)
