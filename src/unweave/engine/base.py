@@ -105,18 +105,27 @@ def run_base(
     past = None
     if causal:
         past = KeyValueCache.init_cache(model.cfg, model.W_E.device, len(inputs.tokens))
-    given = "normalized_resid_post" if model.cfg.norm_position == "stream" else "resid_post"
-    ends = [block_site(layer, given) for layer in range(n_layers)]
+    starts = [block_site(0, "resid_pre")] if foreign.first is None and n_layers else []
+    ends = [end_of(layer, model) for layer in range(n_layers)]
     hooks = [(name, Ruler(shapes)) for name in dict.fromkeys(names)]
     # Hooks of the user's may stand after the last layer.
     full = all_logits or foreign.first is not None or any(layer_of(n, n_layers) == n_layers for n, _ in hooks)
     kind = "logits" if full else None
-    with model.hooks(hooks), model.recording(ends) as kept:
+    with model.hooks(hooks), model.recording([*starts, *ends]) as kept:
         logits = model(inputs.tokens, kind, past_kv_cache=past, **inputs.others)
     streams = {layer + 1: kept[name] for layer, name in enumerate(ends)}
-    if foreign.start(0) == 0:
+    if starts:
+        streams[0] = kept[starts[0]]
+    elif foreign.start(0) == 0:
+        # Before any hooks of the user's in layer 0.
         streams[0] = model(inputs.tokens, stop_at_layer=0, **inputs.others)
     return Base(inputs, streams, past, shapes, logits)
+
+
+def end_of(layer: int, model: HookedTransformer) -> str:
+    """The hook where a layer gives the stream to the next one."""
+    last = "normalized_resid_post" if model.cfg.norm_position == "stream" else "resid_post"
+    return block_site(layer, last)
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,7 @@ class Edit:
         """Whether it must see all samples and positions, of one patch alone."""
         return self.operation.opaque or not self.selection.dims
 
+    @cached_property
     def positions(self) -> range:
         """From the earliest position that it touches to the latest."""
         return range(self.selection.n_pos) if self.opaque else self.selection.positions()
@@ -134,7 +135,7 @@ class Patch:
     @cached_property
     def first_position(self) -> int:
         """The earliest position that is touched."""
-        return min(edit.positions().start if isinstance(edit, Edit) else 0 for edit in self.edits)
+        return min(edit.positions.start if isinstance(edit, Edit) else 0 for edit in self.edits)
 
     @cached_property
     def alone(self) -> bool:
@@ -214,19 +215,18 @@ class Binder:
             return HookEdit(name, change[1])
         site, operation = change.site, change.operation
         selection = Selection(name, site.index, self.base.shape[1])
-        selection.positions()
         basis = None if site.direction is None else self._basis(site.direction)
         if isinstance(operation, Valued) and selection.dims:
             operation.require_samples(self.base.shape[0])
         if not operation.sourced:
-            return Edit(selection, operation, basis=basis)
+            return _placed(Edit(selection, operation, basis=basis))
         reference, read = self._reference(operation, name), selection
         if operation.source_pos is not None:
             dims = dims_of(name)
             assert dims is not None
             n_pos = reference.shape[dims.index("pos")]
             read = Selection(name, {**site.index, "pos": operation.source_pos}, n_pos)
-        return Edit(selection, operation, reference, read, basis)
+        return _placed(Edit(selection, operation, reference, read, basis))
 
     def _basis(self, direction: Tensor) -> Tensor:
         if id(direction) not in self._bases:
@@ -268,6 +268,12 @@ class Binder:
         shape = list(reference.shape)
         shape[0], shape[at] = samples, n_pos if operation.source_pos is None else shape[at]
         return reference.expand(shape)
+
+
+def _placed(edit: Edit) -> Edit:
+    """The edit, if its positions are there."""
+    _ = edit.positions
+    return edit
 
 
 def applied(

@@ -93,26 +93,27 @@ class Executor:
                 fresh = self.base.streams[layer][samples, offset:].repeat(len(new), 1, 1)
                 stream = fresh if stream is None else torch.cat([stream, fresh])
             assert stream is not None
-            unread = self._unread(active, samples, offset) if layer == n_layers - 1 else 0
             if layer < n_layers:
-                stream = self._layer(layer, stream, active, samples, offset, offset + unread)
-                offset += unread
+                read = self._read_from(active, samples, offset) if layer == n_layers - 1 else offset
+                stream = self._layer(layer, stream, active, samples, offset, read)
+                offset = read
         assert stream is not None
         return self._read(stream, active, samples, offset)
 
-    def _unread(self, active: Sequence[Patch], samples: slice, offset: int) -> int:
-        """How many positions from `offset` on the last layer needs for their keys and values alone.
+    def _read_from(self, active: Sequence[Patch], samples: slice, offset: int) -> int:
+        """The position from which on, at `offset` or after it, the last layer must run.
 
-        Those before the first one that the metric reads, if nothing is changed within the layer or after it.
+        It needs keys and values alone of those before the first one that the metric reads, if
+        nothing is changed within the layer or after it.
         """
         last = self.model.cfg.n_layers - 1
         if not isinstance(self.metric, Bound) or not self.projections.can_run(last):
-            return 0
+            return offset
         if self._hooked(last, active) or self._hooked(last + 1, active):
-            return 0
+            return offset
         where = self.metric.where[samples]
         read = where[where >= offset]
-        return int(read.min()) - offset if len(read) else 0
+        return int(read.min()) if len(read) else offset
 
     def _embedded(self, active: Sequence[Patch], samples: slice, offset: int) -> Stream:
         inputs = self.base.inputs.of(samples)
@@ -163,8 +164,10 @@ class Executor:
             if patch.start < layer:
                 touched.append((patch.first_position, n_pos))
             else:
-                hulls = [edit.positions() for edit in patch.at(name) if isinstance(edit, Edit)]
-                touched.append((min((h.start for h in hulls), default=0), max((h.stop for h in hulls), default=0)))
+                hulls = [edit.positions for edit in patch.at(name) if isinstance(edit, Edit)]
+                touched.append(
+                    (min((h.start for h in hulls), default=0), max((h.stop for h in hulls), default=0))
+                )
         first, stop = torch.tensor(touched, device=device).T[..., None]
         positions = torch.arange(n_pos, device=device)
         changed = (positions >= first) & (positions < stop)
@@ -254,9 +257,7 @@ class Executor:
     def _whole(self, patch: Patch) -> Tensor:
         """One patch in one call of the model, whatever else acts in it: `[1, sample]`, or `[1]`."""
         inputs, start = self.base.inputs, self.foreign.start(patch.start)
-        hooks = [
-            (name, self._hook([(0, edits)], 1, slice(None), 0)) for name, edits in patch.by_name.items()
-        ]
+        hooks = [(name, self._hook([(0, edits)], 1, slice(None), 0)) for name, edits in patch.by_name.items()]
         with self.model.hooks(hooks):
             if start == AT_TOKENS:
                 logits = self.model(inputs.tokens, **inputs.others)

@@ -147,6 +147,17 @@ def call_on(device: torch.device) -> float:
     return CALL.get(device.type, CALL_ELSEWHERE)
 
 
+def keep_memory(device: torch.device) -> None:
+    """Let the C library keep what batches free, for the next one.
+
+    glibc gives large blocks back to the system at once, and their pages must then be made anew for
+    every tensor, which takes a third of a small model's sweep. It does so no more with blocks that
+    are smaller than one that was freed before (up to 32 MiB; see mallopt, M_MMAP_THRESHOLD).
+    """
+    if device.type == "cpu":
+        torch.empty(31 * 2**20, dtype=torch.uint8)
+
+
 def size_of(dtype: torch.dtype) -> int:
     """Bytes a number takes; never less than a float32, which norms and softmaxes are computed in."""
     return max(4, dtype.itemsize)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import cast
 
-import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -46,7 +45,13 @@ class Projections:
         )
 
     def run(
-        self, layer: int, stream: Stream, changed: Bool[Tensor, "row pos"], samples: slice, offset: int, read: int
+        self,
+        layer: int,
+        stream: Stream,
+        changed: Bool[Tensor, "row key"],
+        samples: slice,
+        offset: int,
+        read: int,
     ) -> Float[Tensor, "row read d_model"]:
         """The stream after a layer, from position `read` on.
 
@@ -62,10 +67,17 @@ class Projections:
         return self.block(layer)(late, run)
 
     def block(self, layer: int) -> TransformerBlock:
+        """The layer itself."""
         return cast(TransformerBlock, self.model.blocks[layer])
 
     def _projected(
-        self, layer: int, stream: Stream, changed: Bool[Tensor, "row pos"], samples: slice, offset: int, read: int
+        self,
+        layer: int,
+        stream: Stream,
+        changed: Bool[Tensor, "row key"],
+        samples: slice,
+        offset: int,
+        read: int,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Queries from `read` on, and keys and values of all positions."""
         block = self.block(layer)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from functools import cache
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -47,6 +48,10 @@ def _checksums(tensor: Tensor) -> bytes:
     padding = -len(raw) % 8
     words = (torch.cat([raw, raw.new_zeros(padding)]) if padding else raw).view(torch.int64)
     weights = _weights(words.device)
+    if words.device.type == "cpu":
+        # The same sums by numpy, which does small ones sooner.
+        parts = (words[first : first + WORDS].numpy() for first in range(0, max(len(words), 1), WORDS))
+        return np.array([np.dot(part, weights.numpy()[: len(part)]) for part in parts], np.int64).tobytes()
     sums = [(block * weights[: len(block)]).sum() for block in words.split(WORDS)]
     return torch.stack(sums).cpu().numpy().tobytes() if sums else b""
 

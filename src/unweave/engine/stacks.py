@@ -12,7 +12,7 @@ from torch import Tensor
 
 from unweave.core.hooks import HookPoint
 from unweave.engine.edits import Edit, HookEdit, Watch, applied, of_the_same_size
-from unweave.engine.layout import Choice
+from unweave.engine.layout import Choice, Selection
 from unweave.engine.operations import Valued
 
 # The number of a patch among those of a batch, and its edits at one hook.
@@ -95,36 +95,42 @@ def applied_to_rows(
 def _stacked(
     due: Sequence[tuple[int, Edit | HookEdit]], part: Tensor, samples: slice, offset: int
 ) -> Iterator[Stack | tuple[int, Edit | HookEdit]]:
-    """All these edits: those that are alike together, the others one by one."""
+    """All these edits of one hook: those that are alike together, the others one by one."""
     alike: dict[Hashable, list[tuple[int, Edit, Block, Block]]] = defaultdict(list)
     for number, edit in due:
-        block = _block(edit, part, samples, offset) if isinstance(edit, Edit) else None
-        if block is None or not isinstance(edit, Edit):
+        blocks = _blocks(edit, part, samples, offset) if isinstance(edit, Edit) else None
+        if blocks is None or not isinstance(edit, Edit):
             yield number, edit
             continue
-        kind = edit.operation, id(edit.reference), id(edit.basis), edit.noise is None
-        alike[kind, tuple(map(_length, block[0]))].append((number, edit, *block))
+        kind = edit.operation, id(edit.reference), id(edit.basis), edit.noise is None, _lengths(blocks[0])
+        alike[kind].append((number, edit, *blocks))
     for together in alike.values():
-        yield Stack(*zip(*together, strict=True))
+        numbers, edits, written, read = zip(*together, strict=True)
+        yield Stack(numbers, edits, written, read)
 
 
-def _block(edit: Edit, part: Tensor, samples: slice, offset: int) -> tuple[Block, Block] | None:
+def _blocks(edit: Edit, part: Tensor, samples: slice, offset: int) -> tuple[Block, Block] | None:
     """What an edit writes and what it reads, if these are blocks of one shape, of an operation that takes rows."""
     if not edit.operation.rowwise:
         return None
     if isinstance(edit.operation, Valued) and not edit.operation.same_for_all(part.shape[-1]):
         return None
-    write = edit.selection.places(part, samples, offset)
-    read = write
-    if edit.reference is not None and edit.read is not None:
-        read = edit.read.places(edit.reference, samples, 0)
-    blocks = [[place for place in places if isinstance(place, slice)] for places in (write, read)]
-    fit = len(blocks[0]) == len(write) and list(map(_length, blocks[0])) == list(map(_length, blocks[1]))
-    return (tuple(blocks[0]), tuple(blocks[1])) if fit and len(write) == len(read) else None
+    written = _block(edit.selection, part, samples, offset)
+    if written is None or edit.reference is None or edit.read is None:
+        return None if written is None else (written, written)
+    if edit.read is edit.selection and edit.reference.shape[2:] == part.shape[2:] and not offset:
+        return written, written
+    read = _block(edit.read, edit.reference, samples, 0)
+    return None if read is None or _lengths(read) != _lengths(written) else (written, read)
 
 
-def _length(place: slice) -> int:
-    return place.stop - place.start
+def _block(selection: Selection, part: Tensor, samples: slice, offset: int) -> Block | None:
+    places = selection.places(part, samples, offset)
+    return tuple(places) if all(isinstance(place, slice) for place in places) else None
+
+
+def _lengths(block: Block) -> tuple[int, ...]:
+    return tuple([place.stop - place.start for place in block])
 
 
 def _places(blocks: Sequence[Block], n_samples: int, device: torch.device) -> tuple[Choice, ...]:
@@ -134,7 +140,7 @@ def _places(blocks: Sequence[Block], n_samples: int, device: torch.device) -> tu
     places: list[Choice] = [torch.arange(n_samples, device=device).view(-1, *[1] * deep)]
     for dim in range(deep):
         starts = torch.tensor([block[dim].start for block in blocks], device=device)
-        within = torch.arange(_length(blocks[0][dim]), device=device)
+        within = torch.arange(_lengths(blocks[0])[dim], device=device)
         after = [1] * (deep - dim - 1)
         before = [1] * (dim + 1)
         places.append(starts.view(-1, *before, 1, *after) + within.view(-1, *after))

@@ -93,7 +93,9 @@ def sweep(
     require_choice("method", method, METHODS)
     done, other = _done(over, source, operation), None if source is None else _run(source, inputs)
     with undisturbed(model), tqdm(desc="sweep", unit="patch", disable=not progress) as bar:
-        study = Study.begun(model, inputs, over, done, metric, memory, bar.update)
+        study = Study.begun(
+            model, inputs, over, done, metric, memory, bar.update, None if other is None else source
+        )
         bar.reset(total=len(study.patches) + controls)
         baselines = {"clean": study.clean} | ({} if other is None else {"source": study.at(other)})
         if normalise:
