@@ -129,7 +129,7 @@ class Executor:
 
     def _layer(
         self, layer: int, stream: Stream, active: Sequence[Patch], samples: slice, offset: int, read: int
-    ) -> Stream:
+    ) -> Float[Tensor, "row read d_model"]:
         """The stream after a layer, from position `read` on."""
         self._begin(layer, stream, active, samples, offset)
         hooked = self._hooked(layer, active)

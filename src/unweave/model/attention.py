@@ -26,6 +26,7 @@ Grouped = Residual | Float[Tensor, "batch pos group d_model"]
 PerHead = Float[Tensor, "batch pos head d_head"]
 # Keys and values: those of a cache come before the run's own.
 PerKey = Float[Tensor, "batch key head d_head"]
+PerGroup = Float[Tensor, "batch key group d_head"]
 
 
 class Attention(nn.Module):
@@ -98,7 +99,7 @@ class Attention(nn.Module):
             k, v = entry.append(k, v)
         return self.attend(q, k, v, run)
 
-    def attend(self, q: PerHead, k: PerKey, v: PerKey, run: Run) -> Residual:
+    def attend(self, q: PerHead, k: PerGroup, v: PerGroup, run: Run) -> Residual:
         """What all heads together add, from queries, keys and values that are normed and not yet turned."""
         if self.rotary is not None:
             cos, sin = run.rotation(self.rotary, q.dtype)
