@@ -17,8 +17,10 @@ from unweave.model.transformer import HookedTransformer
 Stream = Float[Tensor, "row pos d_model"]
 
 # What a layer makes before its heads mix values. Where hooks stand there, all of it must be made.
-BEFORE_MIXING = ("ln1.", "attn.hook_q", "attn.hook_k", "attn.hook_v", "attn.q_norm.", "attn.k_norm.")
-BEFORE_MIXING += ("hook_resid_pre", "hook_attn_in", "hook_q_input", "hook_k_input", "hook_v_input")
+BEFORE_MIXING = (
+    *("hook_resid_pre", "hook_attn_in", "hook_q_input", "hook_k_input", "hook_v_input"),
+    *("ln1.", "attn.hook_q", "attn.hook_k", "attn.hook_v", "attn.q_norm.", "attn.k_norm."),
+)
 
 
 @dataclass(frozen=True, eq=False)

@@ -126,7 +126,8 @@ def _blocks(edit: Edit, part: Tensor, samples: slice, offset: int) -> tuple[Bloc
 
 def _block(selection: Selection, part: Tensor, samples: slice, offset: int) -> Block | None:
     places = selection.places(part, samples, offset)
-    return tuple(places) if all(isinstance(place, slice) for place in places) else None
+    block = tuple([place for place in places if isinstance(place, slice)])
+    return block if len(block) == len(places) else None
 
 
 def _lengths(block: Block) -> tuple[int, ...]:
