@@ -16,6 +16,7 @@ from unweave import __version__
 from unweave.cli.check import check
 from unweave.cli.claims import claims
 from unweave.cli.doctor import doctor
+from unweave.cli.grid import grid
 from unweave.cli.inspect import inspect
 from unweave.cli.models import models
 from unweave.cli.run import run
@@ -28,6 +29,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "run": run,
     "claims": claims,
     "train": train,
+    "grid": grid,
     "watch": watch,
     "doctor": doctor,
     "models": models,
@@ -40,6 +42,7 @@ EXTRAS = {
     "ipykernel": "notebook",
     "nbclient": "notebook",
     "nbformat": "notebook",
+    "ray": "cluster",
 }
 
 DONE, FAILED, BAD_INPUT = 0, 1, 2

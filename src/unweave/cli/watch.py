@@ -73,8 +73,8 @@ def _state(seen: Any) -> str:
     if seen.done:
         return ", finished"
     if seen.stopped:
-        return f", nothing for {_time(seen.silent)}: stopped? unweave train --resume goes on"
-    return "" if seen.left is None else f", {_time(seen.left)} left, {seen.pace:.3g} s a step"
+        return f", nothing for {duration(seen.silent)}: stopped? unweave train --resume goes on"
+    return "" if seen.left is None else f", {duration(seen.left)} left, {seen.pace:.3g} s a step"
 
 
 def chart(losses: Sequence[float], width: int, height: int = 8) -> list[Any]:
@@ -96,7 +96,8 @@ def chart(losses: Sequence[float], width: int, height: int = 8) -> list[Any]:
     return rows
 
 
-def _time(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Seconds as people say them."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

@@ -2,6 +2,7 @@
 
 from unweave.training.config import TrainConfig
 from unweave.training.ensembles import Ensemble, train_ensemble
+from unweave.training.grids import Grid, GridResults, run_grid
 from unweave.training.loop import Run, TrainingDiverged, train
 from unweave.training.run_file import RunConfig
 from unweave.training.schedules import (
@@ -22,6 +23,8 @@ __all__ = [
     "Constant",
     "Cosine",
     "Ensemble",
+    "Grid",
+    "GridResults",
     "InverseSquareRoot",
     "Larger",
     "LinearDecay",
@@ -35,6 +38,7 @@ __all__ = [
     "TrainConfig",
     "TrainingDiverged",
     "WarmupStableDecay",
+    "run_grid",
     "train",
     "train_ensemble",
 ]

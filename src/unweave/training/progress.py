@@ -24,6 +24,7 @@ from unweave.training.spikes import Spike, find_spikes
 
 RECENT = 50  # steps from which the pace is taken
 SILENT = 20.0  # a run that has been silent for so many of its steps' times is taken for stopped
+LEAST_SILENCE = 10.0  # seconds, and no fewer than these
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class Progress:
         """Whether nothing has come for much longer than a step takes."""
         if self.done or self.silent is None or self.pace is None:
             return False
-        return self.silent > max(SILENT * self.pace, 10.0)
+        return self.silent > max(SILENT * self.pace, LEAST_SILENCE)
 
     @property
     def left(self) -> float | None:

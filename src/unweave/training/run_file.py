@@ -130,8 +130,11 @@ def write_run_file(folder: Path, model: HookedTransformer, task: Task, config: T
     write_json_atomic(folder / RUN, values)
 
 
-def read_values(path: Path) -> dict[str, Any]:
+def read_values(path: Path, example: str = "unweave train") -> dict[str, Any]:
     """The JSON values in this file, or in the `run.json` of this folder.
+
+    Args:
+        example: the command whose `--example` prints such a file.
 
     Raises:
         InputError: if they can't be read.
@@ -145,6 +148,6 @@ def read_values(path: Path) -> dict[str, Any]:
         raise InputError(
             wanted=f"a table of JSON values in {path}",
             got=str(values) if isinstance(values, Exception) else type(values).__name__,
-            remedy="unweave train --example prints a small file",
+            remedy=f"{example} --example prints a small file",
         )
     return cast(dict[str, Any], values)
