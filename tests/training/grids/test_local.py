@@ -31,7 +31,7 @@ def kill_a_worker() -> None:
 def test_a_killed_worker_a_ctrl_c_and_a_second_call_leave_what_solo_runs_leave(tmp_path: Path):
     axes = {
         "length": {
-            "long": {"training.steps": 600, "training.checkpoint_every": 60},
+            "long": {"training.steps": 240, "training.checkpoint_every": 30},
             "short": {"training.lr": 0.02},
         }
     }
@@ -46,7 +46,7 @@ def test_a_killed_worker_a_ctrl_c_and_a_second_call_leave_what_solo_runs_leave(t
         standing = board.standings[long.name]
         if standing.state == "running" and not standing.errors and list_checkpoints(checkpoints):
             kill_a_worker()
-        elif standing.state == "running" and standing.loss is not None and not stopped:
+        elif standing.errors and standing.loss is not None and not stopped:
             stopped.append(standing.step)
             signal.raise_signal(signal.SIGINT)
 

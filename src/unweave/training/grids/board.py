@@ -72,6 +72,7 @@ class Board:
             return
         if event.how in ("failed", "died"):
             standing.errors.append(event.why)
+            standing.loss = None
         standing.state = "failed" if event.how == "died" else event.how
         if event.how in ("finished", "diverged"):
             standing.step = standing.steps
