@@ -5,7 +5,7 @@ no torch and changes no plotly default.
 """
 
 from unweave.charts.blocks import Block, Card, Cards, ClaimCard, Measured, Picture, Section, Table, Text, View
-from unweave.charts.figures import bars, heatmap, histogram, lines, scatter, small_multiples
+from unweave.charts.figures import bars, heatmap, histogram, lines, over_steps, scatter, small_multiples
 from unweave.charts.page import Page, page_html, write_page
 from unweave.charts.viewers import (
     Viewer,
@@ -37,6 +37,7 @@ __all__ = [
     "histogram",
     "lines",
     "logit_lens_table",
+    "over_steps",
     "page_html",
     "scatter",
     "small_multiples",

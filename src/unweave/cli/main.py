@@ -16,6 +16,7 @@ from unweave import __version__
 from unweave.cli.check import check
 from unweave.cli.claims import claims
 from unweave.cli.doctor import doctor
+from unweave.cli.dynamics import dynamics
 from unweave.cli.grid import grid
 from unweave.cli.inspect import inspect
 from unweave.cli.models import models
@@ -32,6 +33,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "grid": grid,
     "watch": watch,
     "doctor": doctor,
+    "dynamics": dynamics,
     "models": models,
     "inspect": inspect,
     "check": check,

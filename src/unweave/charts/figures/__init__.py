@@ -3,6 +3,7 @@
 from unweave.charts.figures.barcharts import bars, histogram
 from unweave.charts.figures.curves import lines
 from unweave.charts.figures.heatmaps import heatmap, small_multiples
+from unweave.charts.figures.over_steps import over_steps
 from unweave.charts.figures.points import scatter
 
-__all__ = ["bars", "heatmap", "histogram", "lines", "scatter", "small_multiples"]
+__all__ = ["bars", "heatmap", "histogram", "lines", "over_steps", "scatter", "small_multiples"]
