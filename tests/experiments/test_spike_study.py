@@ -18,7 +18,7 @@ from unweave.experiments import ExperimentRun
 from unweave.experiments.no_position import presets as no_position
 from unweave.experiments.spike_study import presets, run, runs
 from unweave.experiments.spike_study.branches import go_on, kinds
-from unweave.experiments.spike_study.cells import CELLS, MAX, SETTINGS, Cell
+from unweave.experiments.spike_study.cells import CELLS, FURTHER, MAX, SETTINGS, Cell
 from unweave.experiments.spike_study.claims import CLAIMS
 from unweave.experiments.spike_study.run import SpikeStudy
 from unweave.experiments.spike_study.study import UNCHANGED, Study
@@ -53,7 +53,7 @@ def test_a_cell_differs_by_what_its_name_says_alone():
     base = QUICK.training
     original = Cell("max", "original").training(base).to_dict()
     assert original["schedule"]["name"] == "Larger"
-    for setting, changed in SETTINGS.items():
+    for setting, changed in (SETTINGS | FURTHER).items():
         values = Cell("max", setting, changed).training(base).to_dict()
         differs = {name for name in values if values[name] != original[name]}
         assert differs == set(changed), setting

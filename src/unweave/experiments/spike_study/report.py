@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,11 +88,21 @@ def _cells(results: Json) -> Section:
             "Training loss of the first seed under max, min and matched on a logarithmic axis, spikes marked",
         ),
         Table(
+            ("cell", "spikes per 1000 steps", "counted, by seed", "steps after learning"),
+            [
+                (
+                    name,
+                    _told(cell["spikes per 1000 steps"]),
+                    ", ".join(str(len(spikes)) for spikes in cell["spikes"]),
+                    _range(cell["steps after learning"]),
+                )
+                for name, cell in cells.items()
+            ],
+            "Every cell, with the 95% interval over seeds.",
+        ),
+        Table(
             (
                 "cell",
-                "spikes per 1000",
-                "95% interval",
-                "counted, by seed",
                 "learned at step",
                 "largest rate",
                 "clipped",
@@ -101,29 +111,34 @@ def _cells(results: Json) -> Section:
                 "diverged",
             ),
             [_cell_row(name, cell) for name, cell in cells.items()],
-            "Every cell. **clipped**: the share of steps after learning whose gradient was clipped; **largest "
-            "spike**: its loss over the mean of the 50 steps before; **loss at the end**: the median of the last 50 "
-            "steps (nats). Means over the seeds, but for the largest spike of all.",
-            ("text", "number", "text", "text", "text", "number", "number", "number", "number", "number"),
+            "The same cells. **clipped**: the share of steps after learning whose gradient was clipped; **largest "
+            "spike**: the largest of all seeds, over the mean loss of the 50 steps before it; **loss at the end**: "
+            "the median of the last 50 steps (nats), the mean over seeds; **diverged**: how many runs.",
+            ("text", "text", "number", "number", "number", "number", "number"),
         ),
     ]
     return Section("Spikes in every cell", "cells", blocks)
 
 
 def _cell_row(name: str, cell: Json) -> tuple[str | int | float | None, ...]:
-    rate = cell["spikes per 1000 steps"]
     overs = [spike["over the 50 steps before"] for spikes in cell["spikes"] for spike in spikes]
     return (
         name,
-        rate["value"],
-        _interval(rate),
-        ", ".join(str(len(spikes)) for spikes in cell["spikes"]),
-        ", ".join("never" if step is None else str(step) for step in cell["learned at step"]),
+        _range(cell["learned at step"]),
         cell["largest lr"],
         sum(cell["share clipped"]) / len(cell["share clipped"]),
         max(overs, default=None),
         sum(cell["loss at the end"]) / len(cell["loss at the end"]),
         cell["diverged"],
+    )
+
+
+def _range(steps: Sequence[int | None]) -> str:
+    """The least and the most, and how many have none."""
+    known = [step for step in steps if step is not None]
+    told = f"{min(known)} to {max(known)}" if known else ""
+    return (
+        told if len(known) == len(steps) else f"{told}; never on {len(steps) - len(known)}".removeprefix("; ")
     )
 
 
@@ -141,39 +156,24 @@ def _effects(results: Json) -> Section:
         )
     blocks += [
         Table(
-            (
-                "cause",
-                "what is changed",
-                "from",
-                "share removed (%)",
-                "95% interval",
-                "fewer per 1000",
-                "95% interval",
-            ),
+            ("cause", "what is changed", "from", "share removed", "fewer per 1000 steps"),
             [
                 (
                     row["cause"],
                     row["change"],
                     row["from"],
-                    None if row["share removed"]["value"] is None else 100 * row["share removed"]["value"],
-                    _interval(row["share removed"], 100.0),
-                    row["fewer"]["value"],
-                    _interval(row["fewer"]),
+                    _percent(row["share removed"]),
+                    _told(row["fewer"]),
                 )
                 for row in results["effects"]
             ],
             "How much of the spiking goes when one thing is changed, wherever both cells were trained. Where few "
             "spikes are left to remove, the share means little and its interval says so.",
-            ("text", "text", "text", "number", "text", "number", "text"),
         ),
         Table(
-            ("two changes", "per 1000 steps, beyond the sum of each alone", "95% interval"),
-            [
-                (row["changes"], row["beyond the sum"]["value"], _interval(row["beyond the sum"]))
-                for row in results["interactions"]
-            ],
+            ("two changes", "spikes per 1000 steps, beyond the sum of what each does alone"),
+            [(row["changes"], _told(row["beyond the sum"])) for row in results["interactions"]],
             "Interactions. 0: each change does what it does, whether or not the other is made.",
-            ("text", "number", "text"),
         ),
     ]
     return Section("What each cause explains", "effects", blocks)
@@ -304,7 +304,7 @@ def _about(results: Json) -> Section:
 def _told(row: Json) -> str:
     """A number with its interval, in a sentence."""
     if row["value"] is None:
-        return "no number of"
+        return "not defined"
     return f"{row['value']:.1f} {_interval(row)}".rstrip()
 
 
