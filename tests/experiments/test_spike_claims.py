@@ -101,6 +101,15 @@ def test_spikes_are_counted_over_the_time_after_learning():
     assert 1000 * len(late.spikes) / STEPS < 0.6 * 1000 * len(early.spikes) / STEPS
 
 
+def test_large_spikes_are_those_above_one_percent_of_a_uniform_guess():
+    both = losses(0)
+    both[300], both[600] = 0.025, 0.05
+    both[200:400] = [loss / 4 if loss == 0.02 else loss for loss in both[200:400]]
+    trained = Trained("a", 0, both, [1.0] * STEPS, CHANCE, None, STEPS)
+    assert [spike.step for spike in trained.spikes] == [300, 600]
+    assert (trained.rate, trained.large_rate) == (2.0, 1.0)
+
+
 def test_learning_is_fifty_steps_below_not_one():
     lucky = losses(0)
     lucky[40] = 0.01

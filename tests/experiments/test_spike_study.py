@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -14,17 +14,21 @@ import torch
 from tests.experiments import planted_spikes
 from unweave.cli.main import main
 from unweave.core.errors import InputError
+from unweave.core.seeds import derive
 from unweave.experiments import ExperimentRun
 from unweave.experiments.no_position import presets as no_position
 from unweave.experiments.spike_study import presets, run, runs
+from unweave.experiments.spike_study.apart import taken_apart
 from unweave.experiments.spike_study.branches import go_on, kinds
 from unweave.experiments.spike_study.cells import CELLS, FURTHER, MAX, SETTINGS, Cell
 from unweave.experiments.spike_study.claims import CLAIMS
 from unweave.experiments.spike_study.run import SpikeStudy
 from unweave.experiments.spike_study.study import UNCHANGED, Study
+from unweave.model.transformer import HookedTransformer
 from unweave.tasks import Batch, PreviousToken
-from unweave.training import TrainConfig
+from unweave.training import Constant, TrainConfig, train
 from unweave.training.history import read_history
+from unweave.training.spikes import Spike
 
 QUICK = presets.PRESETS["quick"]
 TINY = replace(
@@ -164,11 +168,19 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExperimentRun]
         study.save(out)
         return study
 
-    spike = {"cell": "max, original", "seed": 0, "step": 120, "cause": "bad-batch", "said": "a planted one"}
-    named = {"counts": {"max, original": {"bad-batch": 1}}, "spikes": [spike], "note": "As planted."}
+    spike = {
+        "cell": "max, original",
+        "seed": 0,
+        "step": 120,
+        "loss": 0.1,
+        "level": 0.02,
+        "others": 0.06,
+        "exact": True,
+    }
+    found = [spike | {"share of the state": 0.5}, spike | {"share of the state": 0.7, "seed": 1}]
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(run, "run_all", trained)
-        monkeypatch.setattr(run, "causes", lambda *_: named)
+        monkeypatch.setattr(run, "take_apart", lambda *_: found)
         yield SpikeStudy().run("quick", 0, tmp_path_factory.mktemp("planted"))
 
 
@@ -184,7 +196,7 @@ def test_the_page_says_the_numbers(planted: ExperimentRun):
         "Loss spikes by schedule and AdamW setting",
         "Share of the spikes of max that one change removes",
         "Spikes by the learning rate of the moment",
-        "Causes that the doctor names",
+        "Spikes taken apart: the state, or the batch?",
         "Going on from step",
         "The two intervals do not overlap",
     ):
@@ -204,6 +216,8 @@ def test_results_hold_the_documented_schema(planted: ExperimentRun):
     assert row["fewer"]["value"] == pytest.approx(18.0)
     both = next(r for r in results["interactions"] if r["changes"] == "max and no clipping")
     assert both["beyond the sum"]["value"] == pytest.approx(3.0)
+    state = results["states"]["max, original"]
+    assert (state["value"], state["spikes"], state["seeds"]) == (pytest.approx(0.6), 2, 2)
 
 
 def test_claims_are_put_again_to_the_folder(planted: ExperimentRun, capsys: pytest.CaptureFixture[str]):
@@ -254,3 +268,40 @@ def test_the_command_from_training_to_page(tmp_path: Path, monkeypatch: pytest.M
     assert "supported" not in [claim["verdict"] for claim in results["claims"]]
     assert results["cells"]["max, original"]["learned at step"] == [None, None]
     assert "Loss spikes" in (out / "report.html").read_text(encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Poisoned(PreviousToken):
+    """A stream in which one batch has answers drawn by lot."""
+
+    poisoned: int = 0
+
+    def batch(self, batch_size: int, seed: int) -> Batch:
+        tokens, targets = super().batch(batch_size, seed)
+        if seed == self.poisoned:
+            targets = torch.randint(1, 8, targets.shape, generator=torch.Generator().manual_seed(1))
+        return Batch(tokens, targets)
+
+
+def kicked(step: int) -> float:
+    """One step at thirty times the rate."""
+    return 30.0 if step == 89 else 1.0
+
+
+@pytest.mark.parametrize("fault", ["the batch", "the state"])
+def test_a_planted_fault_is_laid_to_the_batch_or_to_the_state(fault: str, tmp_path: Path):
+    of_batch = fault == "the batch"
+    task = Poisoned(d_vocab=8, n_ctx=6, poisoned=derive(3, "train", 90) if of_batch else 0)
+    training = TrainConfig(
+        steps=92, batch_size=32, lr=3e-3, schedule=Constant() if of_batch else kicked, checkpoint_every=40
+    )
+    config = replace(training, seed=3)
+    train(HookedTransformer(replace(TINY, task=task).model(3)), task, config, tmp_path)
+    history = read_history(tmp_path / "history.jsonl")
+    row = taken_apart(tmp_path, Spike(90, history[90].loss), history, task, config)
+    assert row is not None
+    assert row["exact"]
+    assert row["loss"] == pytest.approx(history[90].loss, abs=1e-5)
+    assert (row["share of the state"] < 0.3) == of_batch
+    # The mistake: to compare with the level of before alone, by which both have simply risen.
+    assert row["loss"] > 2 * row["level"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -13,6 +14,7 @@ from unweave.core.seeds import derive
 from unweave.experiments.spike_study.presets import Preset
 from unweave.experiments.spike_study.study import BRANCH_FASTER, RATE_OF_MIN, UNCHANGED, Branch
 from unweave.model.saved import load
+from unweave.model.transformer import HookedTransformer
 from unweave.tasks import PreviousToken
 from unweave.training import Constant, TrainConfig, TrainingDiverged
 from unweave.training.checkpoints import Checkpoint, list_checkpoints
@@ -76,6 +78,25 @@ def _branch(
     checkpoint: Checkpoint, task: PreviousToken, config: TrainConfig, steps: int, stream: int
 ) -> list[float]:
     """The losses of a run that goes on with this config, its moments kept, until it ends or diverges."""
+
+    def batch(step: int) -> int:
+        return derive(config.seed, "branch", stream, step)
+
+    return continued(checkpoint, task, config, checkpoint.step + steps, batch)[1]
+
+
+def continued(
+    checkpoint: Checkpoint,
+    task: PreviousToken,
+    config: TrainConfig,
+    until: int,
+    seed_of: Callable[[int], int],
+) -> tuple[HookedTransformer, list[float]]:
+    """The model after `until` updates, gone on with from a checkpoint, and the losses on the way.
+
+    Args:
+        seed_of: the seed of a step's batch; with the run's own seeds and config this is the run itself, to the bit.
+    """
     model = load(checkpoint.path)
     optimizer = torch.optim.AdamW(
         model.parameters(),
@@ -87,11 +108,11 @@ def _branch(
     )
     checkpoint.restore(model, optimizer)
     losses: list[float] = []
-    for step in range(checkpoint.step, checkpoint.step + steps):
-        batch = task.batch(config.batch_size, derive(config.seed, "branch", stream, step))
+    for step in range(checkpoint.step, until):
+        batch = task.batch(config.batch_size, seed_of(step))
         lr = config.lr * float(config.schedule(step))
         try:
             losses.append(update(model, optimizer, batch, task, lr, config).loss)
         except TrainingDiverged:
             break
-    return losses
+    return model, losses

@@ -50,7 +50,6 @@ class Cell:
 ORIGINAL = "original"
 FASTER = "beta2 0.8"
 UNCLIPPED = "no clipping"
-BOTH = "beta2 0.8, no clipping"
 DAMPED = "eps 1e-3"
 SLOWER = "beta2 0.999"
 
@@ -63,7 +62,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 # These under `max` alone.
 FURTHER: dict[str, dict[str, Any]] = {
-    BOTH: {"betas": (0.9, 0.8), "max_grad_norm": None},
     # About the size of a gradient's root mean square: small gradients no longer become full-sized steps.
     DAMPED: {"eps": 1e-3},
     # It remembers 1000 steps: the control of what the shorter memory is to show.

@@ -43,6 +43,10 @@ STEPS: tuple[notebook.Step, ...] = (
         "## From the same place\n\nBranches from checkpoints of `max, original`, and finished models that are not trained.",
         "tables.branches(study), tables.frozen(study)",
     ),
+    (
+        "## Spikes taken apart\n\nHow much of each spike's rise do other batches have as well, in the same model?",
+        'tables.states(results["apart"])',
+    ),
 )
 
 

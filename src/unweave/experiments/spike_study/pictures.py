@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from unweave.charts import bars, lines
+from unweave.charts import bars, lines, scatter
 
 Json = Mapping[str, Any]
 PER_1000 = "spikes per 1000 steps after learning"
@@ -35,7 +35,7 @@ def rates(cells: Json, frozen: Json) -> go.Figure:
     by_name = {(cell["schedule"], cell["setting"]): cell["spikes per 1000 steps"] for cell in cells.values()}
     rows = {s: [by_name.get((s, setting)) for setting in settings] for s in schedules}
     rows = {s: column for s, column in rows.items() if any(math.isfinite(_number(row)) for row in column)}
-    luck = frozen["max, original"]["value"]
+    luck = frozen["max, original"]["finished"]["value"]
     return bars(
         settings,
         {schedule: [_number(row) for row in column] for schedule, column in rows.items()},
@@ -59,7 +59,7 @@ def shares(effects: Sequence[Json]) -> go.Figure:
         errors=([100 * end for end in low], [100 * end for end in high]),
         title="Share of the spikes of max that one change removes",
         x_title="spikes removed (%, below 0: there are more)",
-        y_title="the one thing that is changed",
+        y_title="change",
         baseline=(0.0, "no change"),
     )
 
@@ -88,15 +88,17 @@ def branches(table: Json) -> go.Figure:
     )
 
 
-def causes(table: Json) -> go.Figure:
-    """How many spikes the doctor lays to each cause, by schedule."""
-    names = list(dict.fromkeys(cause for counts in table.values() for cause in counts))
-    return bars(
-        names,
-        {cell: [counts.get(name, 0) for name in names] for cell, counts in table.items()},
-        title="Causes that the doctor names",
-        x_title="spikes",
-        y_title="cause",
+def apart(rows: Sequence[Json]) -> go.Figure:
+    """One point a spike: how high it is, and how much of that other batches have as well."""
+    return scatter(
+        [row["loss"] / row["level"] for row in rows],
+        [100 * row["share of the state"] for row in rows],
+        colour=[row["cell"] for row in rows],
+        text=[f"seed {row['seed']}, step {row['step']}" for row in rows],
+        title="Spikes taken apart: the state, or the batch?",
+        x_title="height of the spike (times the level before)",
+        y_title="share of the rise that other batches have too (%)",
+        trace_name="spike",
     )
 
 

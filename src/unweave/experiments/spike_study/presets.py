@@ -22,6 +22,7 @@ class Preset:
         branch_steps: how far they go on.
         streams: so many branches of each kind, each on other batches.
         frozen: batches that the finished model is shown, to see what it takes for spikes without training.
+        apart: so many spikes of each run with the original's settings, the highest, are taken apart.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Preset:
     branch_steps: int
     streams: int
     frozen: int
+    apart: int = 3
 
     def model(self, seed: int) -> HookedTransformerConfig:
         """The original's two layers, one head, no positions."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from unweave.charts import Block, Cards, Page, Picture, Section, Table, Text, write_page
+from unweave.charts import Block, Page, Picture, Section, Table, Text, write_page
 from unweave.experiments import claim_blocks
 from unweave.experiments.spike_study import pictures
 
@@ -30,7 +30,7 @@ def page(results: Json) -> Page:
             _effects(results),
             _rate(results),
             _branches(results),
-            _causes(results),
+            _apart(results),
             _original(results),
             claim_blocks.in_full(results["claims"]),
             _about(results),
@@ -44,12 +44,18 @@ def _summary(results: Json) -> str:
     high, low, matched = (
         _told(cells[f"{s}, original"]["spikes per 1000 steps"]) for s in ("max", "min", "matched")
     )
+    luck = results["frozen"]
     single = [row for row in results["effects"] if row["from"] == "max, original"]
-    shares = "; ".join(f"{row['change']} **{_percent(row['share removed'])}**" for row in single)
+    shares = "; ".join(
+        f"{row['change']} **{_percent(row['share removed'])}** (large ones {_percent(row['share removed, large'])})"
+        for row in single
+    )
     return (
         f"With the learning-rate multiplier `max(step/100, 1)` the training has **{high} loss spikes per 1000 steps** "
         f"after it has learned, with `min`, which was meant, **{low}**; at a constant rate with the same sum as `max` "
-        f"it has {matched}. Over {len(results['seeds'])} seeds, with 95% intervals over these.\n\nOf the spikes of "
+        f"it has {matched}. Over {len(results['seeds'])} seeds, with 95% intervals over these. Finished models that "
+        f"are trained no further have {_told(luck['max, original']['finished'])} with `max` and "
+        f"{_told(luck['min, original']['finished'])} with `min`, by bad luck with batches alone.\n\nOf the spikes of "
         f"`max`, one change alone removes (below 0: adds): {shares}. Shares of different causes need not sum to 100%: "
         f"a spike can need several.\n\nOf {len(claims)} claims, {claim_blocks.counted(claims)}. They were written, "
         "with their thresholds, before the first run; the first knows the original's figures, and is a replication."
@@ -65,11 +71,24 @@ def _cells(results: Json) -> Section:
             "**learned**: from the first 50 steps whose median loss is below a twentieth of a uniform guess'. A "
             "**finished model** that is shown further batches without training has spikes by bad luck alone."
         ),
-        Cards(
+        Table(
+            ("cell", "in training", "finished model", "beyond bad luck", "largest spike (nats)"),
             [
-                (name, _told(row), "per 1000 batches, finished model")
+                (
+                    name,
+                    _told(cells[name]["spikes per 1000 steps"]),
+                    _told(row["finished"]),
+                    _told(row["beyond"]),
+                    max(
+                        (spike["loss"] for spikes in cells[name]["spikes"] for spike in spikes), default=None
+                    ),
+                )
                 for name, row in results["frozen"].items()
-            ]
+            ],
+            "Spikes per 1000 steps, or batches, with 95% intervals over seeds. A spike is relative to the level that "
+            "it rises from: at a low loss a few hard sequences double it. The difference of the first two was **not "
+            "among the claims**: it was added after the first results had been seen.",
+            ("text", "text", "text", "text", "number"),
         ),
     ]
     if any(cell["spikes per 1000 steps"]["value"] is not None for cell in cells.values()):
@@ -88,17 +107,20 @@ def _cells(results: Json) -> Section:
             "Training loss of the first seed under max, min and matched on a logarithmic axis, spikes marked",
         ),
         Table(
-            ("cell", "spikes per 1000 steps", "counted, by seed", "steps after learning"),
+            ("cell", "spikes per 1000 steps", "large ones", "counted, by seed", "steps after learning"),
             [
                 (
                     name,
                     _told(cell["spikes per 1000 steps"]),
+                    _told(cell["large per 1000 steps"]),
                     ", ".join(str(len(spikes)) for spikes in cell["spikes"]),
                     _range(cell["steps after learning"]),
                 )
                 for name, cell in cells.items()
             ],
-            "Every cell, with the 95% interval over seeds.",
+            "Every cell, with the 95% interval over seeds. **large ones**: those above 1% of a uniform guess' loss, "
+            "which `unweave doctor` does not take for the noise of batches; like the table above, added after the "
+            "first results had been seen.",
         ),
         Table(
             (
@@ -227,25 +249,35 @@ def _branches(results: Json) -> Section:
     )
 
 
-def _causes(results: Json) -> Section:
-    causes = results["causes"]
-    if not causes["counts"]:
-        return Section("Causes that the doctor names", "causes", (Text(causes["note"]),))
+def _apart(results: Json) -> Section:
+    apart = results["apart"]
+    if not apart:
+        return Section("Spikes taken apart", "apart", (Text("There was no spike to take apart."),))
+    exact = sum(row["exact"] for row in apart)
     return Section(
-        "Causes that the doctor names",
-        "causes",
+        "Spikes taken apart",
+        "apart",
         (
-            Text(causes["note"]),
+            Text(
+                "The highest spikes of each run with the original's settings are run again from the checkpoint "
+                f"before, {exact} of {len(apart)} to the bit. Just before the spike's update the same model is shown "
+                "16 other batches: what these lose above the median of the 50 steps before is the **state** that the "
+                "model has come to, the rest of the rise is the **batch**."
+            ),
             Picture(
-                pictures.causes(causes["counts"]),
-                "Spikes of the cells with the original's settings, each with the cause for which the doctor finds evidence.",
-                "How many spikes the doctor lays to each cause, by schedule",
+                pictures.apart(apart),
+                "100%: any batch would have had this loss. 0%: the batch alone is hard. Below 0: the model was better "
+                "than its level.",
+                "Height of each spike against the share of its rise that other batches have as well, by schedule",
             ),
             Table(
-                ("cell", "seed", "step", "cause", "evidence"),
-                [(s["cell"], s["seed"], s["step"], s["cause"], s["said"]) for s in causes["spikes"]],
-                "Every spike that was looked at.",
-                ("text", "number", "number", "text", "text"),
+                ("cell", "spikes", "seeds", "share of the state"),
+                [
+                    (name, row["spikes"], row["seeds"], _percent(row))
+                    for name, row in results["states"].items()
+                ],
+                "The mean over a seed's spikes, then over the seeds that have any, with the 95% interval over these.",
+                ("text", "number", "number", "text"),
             ),
         ),
     )
@@ -260,7 +292,8 @@ def _original(results: Json) -> Section:
         "The two intervals do not overlap: spikes like those of the stored run go with `max`. That it was made before the "
         "schedule was corrected is the simplest account; nothing here can prove it."
         if apart
-        else "The two intervals overlap: this study alone does not tell which of the schedules the stored run had."
+        else "The two intervals overlap: by their number alone this study does not tell which of the schedules the "
+        "stored run had."
     )
     return Section(
         "The original's stored run",

@@ -16,7 +16,7 @@ from unweave.experiments.clock import Clock
 from unweave.experiments.folder import own_folder
 from unweave.experiments.registry import ExperimentRun
 from unweave.experiments.spike_study import tables
-from unweave.experiments.spike_study.causes import causes
+from unweave.experiments.spike_study.apart import take_apart
 from unweave.experiments.spike_study.claims import CLAIMS
 from unweave.experiments.spike_study.notebook import write_notebook
 from unweave.experiments.spike_study.presets import Preset, find_preset
@@ -64,10 +64,10 @@ class SpikeStudy:
         clock = Clock()
         with clock("training, branches"):
             study = run_all(chosen, which, out, workers, progress)
-        with clock("causes"):
-            named = causes(jobs(chosen, which, out), progress)
+        with clock("spikes taken apart"):
+            apart = take_apart(jobs(chosen, which, out), workers, progress)
         with clock("analysis"):
-            results = analyse(study, chosen, which, named)
+            results = analyse(study, chosen, which, apart)
         results["times"] = clock.seconds
         write_json_atomic(out / "results.json", results)
         write_notebook(out / "notebook.ipynb", results)
@@ -94,7 +94,9 @@ class SpikeStudy:
 EXPERIMENT = SpikeStudy()
 
 
-def analyse(study: Study, chosen: Preset, seeds: Sequence[int], named: dict[str, Any]) -> dict[str, Any]:
+def analyse(
+    study: Study, chosen: Preset, seeds: Sequence[int], apart: list[dict[str, Any]]
+) -> dict[str, Any]:
     """Everything that the page says, as JSON values."""
     training = chosen.training.to_dict()
     for varied in ("schedule", "seed"):
@@ -126,7 +128,8 @@ def analyse(study: Study, chosen: Preset, seeds: Sequence[int], named: dict[str,
         "by_learning_rate": tables.by_learning_rate(study, chosen),
         "frozen": tables.frozen(study),
         "branches": tables.branches(study),
-        "causes": named,
+        "apart": apart,
+        "states": tables.states(apart),
         "claims": [claim.tested(study) for claim in CLAIMS],
         "losses": tables.losses(study),
     }

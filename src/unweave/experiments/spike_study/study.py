@@ -60,6 +60,10 @@ class Study:
         """Spikes per 1000 steps after learning."""
         return torch.tensor([run.rate for run in self.runs[cell]], dtype=torch.float64)
 
+    def large_rates(self, cell: str) -> Float[Tensor, " seed"]:
+        """The same, of spikes that rise above 1% of a uniform guess' loss alone."""
+        return torch.tensor([run.large_rate for run in self.runs[cell]], dtype=torch.float64)
+
     def frozen_rates(self, cell: str) -> Float[Tensor, " seed"]:
         """Spikes per 1000 batches that are none of training: bad luck with batches."""
         return torch.tensor([rate_of(losses) for losses in self.frozen[cell]], dtype=torch.float64)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
+from statistics import mean
 from typing import Any
 
 import torch
 
 from unweave.analysis.intervals import over_seeds
 from unweave.experiments.spike_study.cells import (
-    BOTH,
     CELLS,
     DAMPED,
     FASTER,
@@ -37,6 +38,7 @@ def cells(study: Study, preset: Preset) -> dict[str, dict[str, Any]]:
             "setting": cell.setting,
             "largest lr": _digits(training.lr * max(training.schedule(step) for step in range(study.steps))),
             "spikes per 1000 steps": over_seeds(study.rates(cell.name), "per 1000 steps").to_dict(),
+            "large per 1000 steps": over_seeds(study.large_rates(cell.name), "per 1000 steps").to_dict(),
             "rates": [_digits(run.rate) for run in runs],
             "spikes": [[_spike(run, step, loss) for step, loss in run.spikes] for run in runs],
             "learned at step": [run.learned for run in runs],
@@ -53,11 +55,9 @@ EFFECTS: tuple[tuple[str, str, str, str], ...] = (
     *(("schedule", "min in the place of max", f"max, {setting}", f"min, {setting}") for setting in SETTINGS),
     ("growth", "a constant rate with the same sum", f"max, {ORIGINAL}", f"matched, {ORIGINAL}"),
     ("second moment", "beta2 0.8 in the place of 0.95", f"max, {ORIGINAL}", f"max, {FASTER}"),
-    ("second moment", "beta2 0.8 in the place of 0.95", f"max, {UNCLIPPED}", f"max, {BOTH}"),
     ("second moment", "beta2 0.8 in the place of 0.95", f"min, {ORIGINAL}", f"min, {FASTER}"),
     ("second moment", "beta2 0.999 in the place of 0.95", f"max, {ORIGINAL}", f"max, {SLOWER}"),
     ("clipping", "no clipping", f"max, {ORIGINAL}", f"max, {UNCLIPPED}"),
-    ("clipping", "no clipping", f"max, {FASTER}", f"max, {BOTH}"),
     ("clipping", "no clipping", f"min, {ORIGINAL}", f"min, {UNCLIPPED}"),
     ("small gradients", "eps 1e-3 in the place of 1e-8", f"max, {ORIGINAL}", f"max, {DAMPED}"),
 )
@@ -73,24 +73,16 @@ def effects(study: Study) -> list[dict[str, Any]]:
             "to": after,
             "share removed": removed(study.rates(after), study.rates(before)).to_dict(),
             "fewer": difference(study.rates(before), study.rates(after)).to_dict(),
+            "share removed, large": removed(study.large_rates(after), study.large_rates(before)).to_dict(),
         }
         for cause, change, before, after in EFFECTS
     ]
 
 
 # Two changes, and the cells that have both, the first, the second, and neither.
-INTERACTIONS: tuple[tuple[str, str, str, str, str], ...] = (
-    *(
-        (f"max and {setting}", f"max, {setting}", f"max, {ORIGINAL}", f"min, {setting}", f"min, {ORIGINAL}")
-        for setting in (FASTER, UNCLIPPED)
-    ),
-    (
-        "beta2 0.8 and no clipping, with max",
-        f"max, {BOTH}",
-        f"max, {FASTER}",
-        f"max, {UNCLIPPED}",
-        f"max, {ORIGINAL}",
-    ),
+INTERACTIONS: tuple[tuple[str, str, str, str, str], ...] = tuple(
+    (f"max and {setting}", f"max, {setting}", f"max, {ORIGINAL}", f"min, {setting}", f"min, {ORIGINAL}")
+    for setting in (FASTER, UNCLIPPED)
 )
 
 
@@ -132,8 +124,14 @@ def by_learning_rate(study: Study, preset: Preset) -> dict[str, list[dict[str, A
 
 
 def frozen(study: Study) -> dict[str, Any]:
-    """What finished models, trained no further, have of spikes."""
-    return {cell: over_seeds(study.frozen_rates(cell), "per 1000 batches").to_dict() for cell in study.frozen}
+    """What finished models, trained no further, have of spikes, and what training has beyond that, seed by seed."""
+    return {
+        cell: {
+            "finished": over_seeds(study.frozen_rates(cell), "per 1000 batches").to_dict(),
+            "beyond": difference(study.rates(cell), study.frozen_rates(cell)).to_dict(),
+        }
+        for cell in study.frozen
+    }
 
 
 def branches(study: Study) -> dict[str, Any]:
@@ -148,6 +146,22 @@ def branches(study: Study) -> dict[str, Any]:
         "since": since,
         "rates": {"the run itself": own.to_dict(), **{kind: rate.to_dict() for kind, rate in rates.items()}},
     }
+
+
+def states(apart: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Of each cell's spikes, the share of the rise that other batches have too: the mean over each seed's, then over seeds."""
+    found: dict[str, Any] = {}
+    for cell in dict.fromkeys(row["cell"] for row in apart):
+        by_seed: dict[int, list[float]] = {}
+        for row in apart:
+            if row["cell"] == cell:
+                by_seed.setdefault(row["seed"], []).append(row["share of the state"])
+        found[cell] = {
+            "spikes": sum(map(len, by_seed.values())),
+            "seeds": len(by_seed),
+            **over_seeds(torch.tensor([mean(shares) for shares in by_seed.values()])).to_dict(),
+        }
+    return found
 
 
 def losses(study: Study) -> dict[str, Any]:

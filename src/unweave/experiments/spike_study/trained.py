@@ -11,6 +11,7 @@ from unweave.training.spikes import Spike, find_spikes
 
 LEARNED = 0.05  # of the loss of a uniform guess
 STEADY = 50  # steps whose median must be below that
+LARGE = 0.01  # of that loss: below, the doctor takes a spike for the noise of batches
 FEWEST = 100  # steps after learning, without which there is no rate
 
 
@@ -64,6 +65,13 @@ class Trained:
     def rate(self) -> float:
         """Spikes per 1000 steps after it had learned; NaN if these are too few."""
         return math.nan if self.exposure < FEWEST else 1000 * len(self.spikes) / self.exposure
+
+    @property
+    def large_rate(self) -> float:
+        """The same, of spikes that rise above 1% of a uniform guess' loss alone."""
+        if self.exposure < FEWEST:
+            return math.nan
+        return 1000 * sum(spike.loss > LARGE * self.chance for spike in self.spikes) / self.exposure
 
     @property
     def clipped(self) -> float:
