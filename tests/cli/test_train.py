@@ -120,12 +120,15 @@ def test_a_tracker_gets_what_the_history_file_says(
     assert main(["train", str(config), "--out", str(out), "--track", name]) == 0
     assert [what for what, _ in calls] == ["init", *["log"] * 6, "finish"]
     assert calls[0][1]["config"]["training"]["steps"] == 6
+    assert "resume" not in calls[0][1], "a new run of the same name is another run"
     held = {record.step: record for record in read_held_out(out / "held_out.jsonl")}
     for (_, (step, values)), record in zip(calls[1:-1], read_history(out / "history.jsonl"), strict=True):
         assert (step, values["train/loss"], values["train/lr"]) == (record.step, record.loss, record.lr)
         # Measured after every third update, and sent with that step alone.
         assert values.get("held_out/loss") == (held[step + 1].loss if step + 1 in held else None)
     assert sorted(held) == [3, 6]
+    assert main(["train", str(config), "--out", str(out), "--track", name, "--resume"]) == 0
+    assert calls[-2][0] == "init" and calls[-2][1]["resume"] == "allow"
 
 
 @pytest.mark.slow

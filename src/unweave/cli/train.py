@@ -71,7 +71,7 @@ def train(
     try:
         with _joined() as first:
             # One process has all the numbers: the others would begin runs of their own.
-            trackers = [tracker(name, out, run.to_dict()) for name in track or []] if first else []
+            trackers = [tracker(name, out, run.to_dict(), resume) for name in track or []] if first else []
             outcome = begin(
                 run.build(),
                 run.task,

@@ -44,11 +44,16 @@ class TensorBoard:
 
 
 class Logged:
-    """Weights & Biases, or trackio, which has the same calls: one run in the project `unweave`."""
+    """Weights & Biases, or trackio, which has the same calls: one run in the project `unweave`.
 
-    def __init__(self, package: str, folder: Path, config: dict[str, Any]) -> None:
+    One that is resumed goes on in trackio's run of that name; Weights & Biases, which knows runs by
+    an id of its own, begins another.
+    """
+
+    def __init__(self, package: str, folder: Path, config: dict[str, Any], resume: bool = False) -> None:
         self._package = _needed(package, package)
-        self._package.init(project="unweave", name=folder.name, config=config)
+        going_on = {"resume": "allow"} if resume else {}
+        self._package.init(project="unweave", name=folder.name, config=config, **going_on)
 
     def record(self, record: StepRecord, held_out: HeldOut | None) -> None:
         """One step's numbers."""
@@ -59,8 +64,8 @@ class Logged:
         self._package.finish()
 
 
-def tracker(name: str, folder: Path, config: dict[str, Any]) -> Tracker:
-    """The tracker of that name, for a run in `folder`.
+def tracker(name: str, folder: Path, config: dict[str, Any], resume: bool = False) -> Tracker:
+    """The tracker of that name, for a run in `folder`, which may be one that goes on.
 
     Raises:
         InputError: for another name, or if its package isn't installed.
@@ -68,7 +73,7 @@ def tracker(name: str, folder: Path, config: dict[str, Any]) -> Tracker:
     if name == "tensorboard":
         return TensorBoard(folder / "tensorboard")
     if name in ("wandb", "trackio"):
-        return Logged(name, folder, config)
+        return Logged(name, folder, config, resume)
     raise InputError(
         wanted="tensorboard, wandb or trackio", got=repr(name), remedy="history.jsonl is written without any"
     )
