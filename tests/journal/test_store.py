@@ -179,9 +179,7 @@ def test_reading_only_writes_nothing(journal: Journal):
 
 
 def test_a_journal_is_never_made_by_chance(tmp_path: Path):
-    with pytest.raises(
-        InputError, match="which is not there; start a recording, or open it with create=True"
-    ):
+    with pytest.raises(InputError, match="which is not there; start a recording, open it with create=True"):
         Journal.open(tmp_path / "journal.db")
     with pytest.raises(InputError, match="wanted a folder for the journal"):
         Journal.open(tmp_path / "no" / "journal.db", create=True)

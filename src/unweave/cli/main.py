@@ -19,6 +19,7 @@ from unweave.cli.doctor import doctor
 from unweave.cli.dynamics import dynamics
 from unweave.cli.grid import grid
 from unweave.cli.inspect import inspect
+from unweave.cli.journal.app import app as journal
 from unweave.cli.models import models
 from unweave.cli.run import run
 from unweave.cli.train import train
@@ -62,6 +63,7 @@ app = typer.Typer(
 )
 for _name, _command in COMMANDS.items():
     app.command(_name)(_command)
+app.add_typer(journal, name="journal")
 
 
 def _print_version(wanted: bool) -> bool:
@@ -88,6 +90,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except typer.Abort:
         code = _INTERRUPTED
     except _UsageError as error:
+        if not error.format_message():  # a bare `unweave journal`, which was answered with its help
+            return BAD_INPUT
         asked = error.ctx.command_path if error.ctx else "unweave"
         return _fail(BAD_INPUT, f"{error.format_message()} (see {asked} --help)")
     except InputError as error:

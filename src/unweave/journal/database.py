@@ -7,6 +7,7 @@ SQLite refuses it, it keeps a rollback journal and flushes at every commit.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +57,14 @@ def connect(path: Path, mode: Mode, *, busy_s: float = BUSY_S) -> tuple[sqlite3.
     Raises:
         JournalError: if the file is locked, damaged, or may not be written.
     """
+    for place in (path, path.parent):
+        # SQLite would open the file anyway, and fail at the first write.
+        effective = os.access in os.supports_effective_ids
+        if place.exists() and not os.access(place, os.W_OK, effective_ids=effective):
+            raise JournalReadOnly(
+                f"the journal {path} can't be written, for {place} may not be; nothing was changed; open it with "
+                "read_only, or give yourself the right to write the file and its folder"
+            )
     with told(path):
         connection = _opened(path, "rwc", busy_s)
         try:

@@ -48,3 +48,9 @@ def require_kind(kind: str) -> str:
             remedy=f"near it: {nearest(kind, sorted(KINDS))}",
         )
     return kind
+
+
+def a_kind(kind: str) -> str:
+    """A kind in a sentence: "a note", "an outcome", "a step started"."""
+    words = kind.replace("_", " ")
+    return f"an {words}" if words[0] in "aeio" else f"a {words}"

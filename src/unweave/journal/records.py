@@ -8,6 +8,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, ClassVar
 
 from unweave.core.errors import InputError, nearest
+from unweave.journal.kinds import a_kind
 
 OUTCOMES = ("yes", "no", "unclear")
 VERDICTS = ("supported", "refuted", "inconclusive", "abandoned")  # core.claims.Verdict's, and given up
@@ -29,13 +30,13 @@ class Record:
             required = part.default is MISSING and part.default_factory is MISSING
             if isinstance(value, str) and required and not value.strip():
                 raise InputError(
-                    wanted=f"some text for the {part.name} of a {self.kind}",
+                    wanted=f"some text for the {part.name} of {a_kind(self.kind)}",
                     got=repr(value),
                     remedy="say it in a few words",
                 )
             if isinstance(value, float) and not math.isfinite(value):
                 raise InputError(
-                    wanted=f"a finite number for the {part.name} of a {self.kind}",
+                    wanted=f"a finite number for the {part.name} of {a_kind(self.kind)}",
                     got=repr(value),
                     remedy="leave it out where there is none",
                 )
@@ -68,14 +69,16 @@ class Record:
         for name in body:
             if name not in known:
                 raise InputError(
-                    wanted=f"the parts of a {cls.kind}",
+                    wanted=f"the parts of {a_kind(cls.kind)}",
                     got=repr(name),
                     remedy=f"near it: {nearest(name, known)}",
                 )
         for name, part in known.items():
             required = part.default is MISSING and part.default_factory is MISSING
             if required and name not in body:
-                raise InputError(wanted=f"the {name} of a {cls.kind}", got="none", remedy=f"give {name}=…")
+                raise InputError(
+                    wanted=f"the {name} of {a_kind(cls.kind)}", got="none", remedy=f"give {name}=…"
+                )
             if name in body:
                 _require_type(cls.kind, name, body[name], str(part.type))
         values = {name: tuple(value) if isinstance(value, list) else value for name, value in body.items()}
@@ -193,10 +196,10 @@ class Experiment(Record):
 
 @dataclass(frozen=True)
 class Evidence(Record):
-    """What was measured or seen. About a prediction, a hypothesis or an experiment.
+    """What was measured or seen. About a prediction, a hypothesis, an experiment or a recorded cell.
 
     Args:
-        text: what it says.
+        text: what it says; may be left out where a program wrote it.
         metric: what was measured, as "accuracy".
         value, low, high: the number and the ends of its 95% interval.
         unit: of these, as "nats".
@@ -210,12 +213,13 @@ class Evidence(Record):
         experiment: the id of the experiment that gave it; `step`: of the recorded cell.
         step: see there.
         picture: what `Blob.to_body()` gives.
-        details: JSON values.
+        source: the program that wrote it, as "sweep"; `facts`: what it told, JSON values.
+        facts: see there.
         failed: of what a run broke off, where it did: evidence of nothing then.
     """
 
     kind: ClassVar[str] = "evidence"
-    text: str
+    text: str = ""
     metric: str = ""
     value: Number | None = None
     low: Number | None = None
@@ -233,11 +237,18 @@ class Evidence(Record):
     experiment: str | None = None
     step: str | None = None
     picture: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    details: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    source: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict[str, Any])
     failed: str = ""
 
     def check(self) -> None:
-        """Raise for an interval that is none, and a kind of ablation that is none."""
+        """Raise for no content, an interval that is none, and a kind of ablation that is none."""
+        if not (self.text.strip() or self.source):
+            raise InputError(
+                wanted="some text for evidence, or the source that wrote it",
+                got="neither",
+                remedy="say in a few words what was seen",
+            )
         _require_one_of(self, "ablation", ABLATIONS)
         if (self.low is None) != (self.high is None) or (
             self.low is not None and self.high is not None and self.low > self.high
@@ -366,7 +377,9 @@ def _require_type(kind: str, name: str, value: Any, annotation: str) -> None:
     # True is an int to Python, and no number to anybody else.
     if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
         raise InputError(
-            wanted=f"{annotation} for the {name} of a {kind}", got=repr(value), remedy="convert it before"
+            wanted=f"{annotation} for the {name} of {a_kind(kind)}",
+            got=repr(value),
+            remedy="convert it before",
         )
 
 

@@ -7,6 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from unweave.core.errors import InputError
 from unweave.journal.entries import Entry
+from unweave.journal.kinds import a_kind
 from unweave.journal.records import RECORDS
 
 
@@ -58,7 +59,7 @@ def settled(log: Log, prediction: str) -> Entry | None:
 
 def _require_kind(log: Log, kind: str, name: str, id: str | None, wanted: str | None) -> None:
     remedy = f"make the {wanted} first, and name it by its id" if wanted else "name an entry by its id"
-    thing = f"{_a(kind)}'s {name} to name {_a(wanted) if wanted else 'an entry'}"
+    thing = f"{a_kind(kind)}'s {name} to name {a_kind(wanted) if wanted else 'an entry'}"
     if id is None:
         raise InputError(wanted=thing, got="none", remedy=remedy)
     try:
@@ -68,7 +69,7 @@ def _require_kind(log: Log, kind: str, name: str, id: str | None, wanted: str | 
     if found is None or found.id != id:
         raise InputError(wanted=thing, got=f"{id!r}, which is none in this journal", remedy=remedy)
     if wanted and found.kind != wanted:
-        raise InputError(wanted=thing, got=f"{id!r}, {_a(found.kind)}", remedy=remedy)
+        raise InputError(wanted=thing, got=f"{id!r}, {a_kind(found.kind)}", remedy=remedy)
 
 
 def _one_outcome(log: Log, prediction: str) -> None:
@@ -92,8 +93,3 @@ def _one_resolution(log: Log, item: str) -> None:
 
 
 _ONCE: dict[str, Callable[[Log, str], None]] = {"outcome": _one_outcome, "resolved": _one_resolution}
-
-
-def _a(kind: str | None) -> str:
-    words = str(kind).replace("_", " ")
-    return f"an {words}" if words[0] in "aeio" else f"a {words}"

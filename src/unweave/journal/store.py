@@ -338,7 +338,8 @@ def _require_place(file: Path, create: bool) -> None:
         raise InputError(
             wanted="a journal",
             got=f"{file}, which is not there",
-            remedy="start a recording, or open it with create=True; --journal or UNWEAVE_JOURNAL name another",
+            remedy="start a recording, open it with create=True, or `unweave journal add … --create`; "
+            "--journal and UNWEAVE_JOURNAL name another file",
         )
 
 

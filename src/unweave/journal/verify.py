@@ -13,6 +13,7 @@ from unweave.journal.anchors import Anchor
 from unweave.journal.entries import GENESIS, Head, chained, salted
 from unweave.journal.errors import JournalError
 from unweave.journal.purge import is_pending
+from unweave.journal.research import ResearchLog
 from unweave.journal.store import Journal
 
 _ROWS = (
@@ -126,7 +127,6 @@ class _Walk:
     time: str = ""
     purged: int = 0
     findings: list[Finding] = field(default_factory=list[Finding])
-    late: list[Finding] = field(default_factory=list[Finding])
     notes: list[str] = field(default_factory=list[str])
     hashes: dict[int, str] = field(default_factory=dict[int, str])
     kinds: dict[str, tuple[int, str, str | None]] = field(
@@ -134,7 +134,6 @@ class _Walk:
     )
     bodiless: dict[str, int] = field(default_factory=dict[str, int])
     tombstones: dict[str, int] = field(default_factory=dict[str, int])
-    evidence: dict[str, int] = field(default_factory=dict[str, int])
     outcomes: dict[str, int] = field(default_factory=dict[str, int])
     clock_back: int = 0
 
@@ -171,9 +170,7 @@ def verify(journal: Journal, against: Iterable[Anchor] = (), *, blobs: bool = Tr
     if walk.clock_back:
         walk.notes.append(f"The clock went back {walk.clock_back} time(s); the order is that of the numbers.")
     head = Head(walk.seq, walk.hash)
-    return Verification(
-        head, tuple(walk.findings), tuple(walk.late), tuple(walk.notes), compared, walk.purged
-    )
+    return Verification(head, tuple(walk.findings), _late(journal), tuple(walk.notes), compared, walk.purged)
 
 
 def _rows(journal: Journal) -> Iterator[tuple[Any, ...]]:
@@ -218,17 +215,13 @@ def _check_entry(walk: _Walk, row: tuple[Any, ...]) -> None:
     walk.seq, walk.hash, walk.time = seq, hashed, time
     walk.hashes[seq] = hashed
     walk.kinds[id] = (seq, kind, about)
-    _check_time(walk, seq, id, kind, about, body)
+    _check_subject(walk, seq, kind, about, body)
 
 
-def _check_time(walk: _Walk, seq: int, id: str, kind: str, about: str | None, body: str | None) -> None:
-    """What came after what it should have come before."""
+def _check_subject(walk: _Walk, seq: int, kind: str, about: str | None, body: str | None) -> None:
+    """What comes before what it is about, or a second time."""
     if kind == "purge" and about is not None:
         walk.tombstones[about] = seq
-    if kind == "evidence":
-        names = {about, _part(body, "experiment")} - {None}
-        for name in names:
-            walk.evidence.setdefault(str(name), seq)
     if kind == "outcome":
         if walk.kinds.get(str(about), (0, "", None))[1] != "prediction":
             walk.find(
@@ -241,13 +234,21 @@ def _check_time(walk: _Walk, seq: int, id: str, kind: str, about: str | None, bo
                 f"entry {seq} is a second outcome of the prediction of entry {walk.kinds[str(about)][0]}",
             )
         walk.outcomes[str(about)] = 0 if _part(body, "result") == "unclear" else seq
-    if kind == "prediction":
-        earlier = walk.evidence.get(about or "")
-        of_a_run = walk.kinds.get(about or "", (0, "", None))[1] == "experiment"
-        # With what had been seen said, a further prediction on a hypothesis is an honest one.
-        if earlier and (of_a_run or not _part(body, "seen_so_far")):
-            said = f"the prediction of entry {seq} came after evidence on the same: entry {earlier}"
-            walk.late.append(Finding("late", seq, said))
+
+
+def _late(journal: Journal) -> tuple[Finding, ...]:
+    try:
+        found = ResearchLog.read(journal).late()
+    except JournalError:  # told above
+        return ()
+    return tuple(
+        Finding(
+            "late",
+            one.seq,
+            f"the prediction of entry {one.seq} came after evidence on the same: entry {first.seq}",
+        )
+        for one, first in found
+    )
 
 
 def _check_tombstones(journal: Journal, walk: _Walk) -> None:

@@ -1,0 +1,1 @@
+"""`unweave journal`: the research log from a terminal."""
