@@ -48,7 +48,9 @@ def declare(
             hypothesis = journal.add(said, about=run.id, session=session).id
             for rival in claim.rivals:
                 journal.add(Hypothesis(rival, rival_of=hypothesis), about=hypothesis, session=session)
-            statement = f"{claim.prediction} Counts as: {claim.threshold} Control: {claim.control}"
+            statement = (
+                f"{claim.prediction} Threshold: {claim.threshold.rstrip('.')}. Control: {claim.control}"
+            )
             prediction = Prediction(statement, seen_so_far=claim.amended)
             predictions[claim.id] = journal.add(prediction, about=hypothesis, session=session).id
             hypotheses[claim.id] = hypothesis
