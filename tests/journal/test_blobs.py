@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from unweave.core.errors import InputError
-from unweave.journal import JournalDamaged, JournalFull
+from unweave.journal import Journal, JournalDamaged, JournalFull
 from unweave.journal.blobs import Blobs, named_in
 
 
@@ -66,8 +66,27 @@ def test_a_full_disk_leaves_no_half_a_blob(tmp_path: Path, monkeypatch: pytest.M
         raise OSError(28, "No space left on device")
 
     blobs = Blobs(tmp_path / "b")
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr("unweave.journal.blobs.os.replace", full)
     with pytest.raises(JournalFull, match=r"No space left on device.*nothing that was committed is lost"):
         blobs.put(b"x")
     assert [*blobs] == []
     assert not [path for path in (tmp_path / "b").rglob("*") if path.is_file()]
+
+
+def test_a_blob_is_flushed_no_later_than_the_next_durable_entry(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+):
+    flushed: list[int] = []
+    fsync = os.fsync
+    monkeypatch.setattr(
+        "unweave.journal.blobs.os.fsync", lambda handle: (flushed.append(handle), fsync(handle))
+    )
+    blob = journal.blobs.put(b"x", durable=False)
+    journal.append("output", {"data": blob.to_body()}, durable=False)
+    assert flushed == []
+    journal.append("note", {"text": "y"})
+    assert len(flushed) == 1
+    journal.append("note", {"text": "z"})
+    assert len(flushed) == 1
+    journal.blobs.put(b"w")
+    assert len(flushed) == 2

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tempfile
 import time
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from unweave.core.errors import InputError
-from unweave.core.files import file_atomic
+from unweave.core.files import require_folder
 from unweave.journal.errors import JournalDamaged, JournalFull, JournalReadOnly
 
 INLINE_LIMIT = 64 * 1024  # bytes; what is larger goes to a blob
@@ -52,11 +53,17 @@ class Blobs:
 
     def __init__(self, folder: Path, *, read_only: bool = False) -> None:
         self.folder, self.read_only = folder, read_only
+        self._unflushed = list[Path]()
 
-    def put(self, data: bytes, mime: str = "application/octet-stream") -> Blob:
+    def put(self, data: bytes, mime: str = "application/octet-stream", *, durable: bool = True) -> Blob:
         """Write `data` so that it is there whole or not at all, and return what names it.
 
         Put it before the entry that names it is appended.
+
+        Args:
+            data: of any size.
+            mime: its type; of text, the blob's head and tail are kept.
+            durable: flush it to the disk now; else with the journal's next durable entry.
 
         Raises:
             JournalFull: if the disk is.
@@ -69,10 +76,24 @@ class Blobs:
                 raise JournalReadOnly(
                     f"no blob can be written to {self.folder}: the journal was opened to read"
                 )
-            with _told(self.folder), file_atomic(path) as part:
-                part.write_bytes(data)
+            with _told(self.folder):
+                _write(path, data)
+            self._unflushed.append(path)
+            if durable:
+                self.flush()
         head, tail = _ends(data, mime)
         return Blob(digest, len(data), mime, head, tail)
+
+    def flush(self) -> None:
+        """Flush what was put with durable=False, so that a power cut can't take it.
+
+        Raises:
+            JournalFull: if it can't be.
+        """
+        while self._unflushed:
+            path = self._unflushed.pop()
+            with _told(self.folder), suppress(FileNotFoundError), path.open("r+b") as file:
+                os.fsync(file.fileno())
 
     def get(self, sha256: str) -> bytes:
         """The bytes of a blob, checked against its name.
@@ -157,6 +178,26 @@ def _ends(data: bytes, mime: str) -> tuple[str, str]:
     # Cut in bytes first: the whole of it may be gigabytes.
     head = data[: 4 * HEAD].decode("utf-8", "replace")[:HEAD]
     return head, data[-4 * TAIL :].decode("utf-8", "replace")[-TAIL:] if len(data) > HEAD else ""
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a file that a reader sees whole or not at all; a power cut may take it."""
+    require_folder(path.parent, path.name).mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name[:12]}.", suffix=".part", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.chmod(name, 0o666 & ~_umask())
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    current = os.umask(0o077)
+    os.umask(current)
+    return current
 
 
 @contextmanager

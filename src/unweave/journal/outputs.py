@@ -121,7 +121,7 @@ def stored_value(mime: str, value: Any, blobs: Blobs, limit: int = INLINE_LIMIT)
         # What looks like the name of a blob is kept apart, or it would be taken for one.
         if len(raw) <= limit and not (isinstance(value, Mapping) and KEY in value):
             return value
-    return {**blobs.put(raw, mime).to_body(), "as": how}
+    return {**blobs.put(raw, mime, durable=False).to_body(), "as": how}
 
 
 def whole(value: Any, blobs: Blobs | None) -> Any:

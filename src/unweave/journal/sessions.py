@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -113,7 +113,11 @@ class Session:
         with self.journal.reading() as connection:
             rows = connection.execute(_STEPS, (self.id,)).fetchall()
         alive = self.state in ("recording", "paused")
-        return tuple(_step(row, self.journal, alive) for row in rows)
+        begun, ended = _parsed(row[6] for row in rows), _parsed(row[7] for row in rows)
+        return tuple(
+            _step(row, facts, end, self.journal, alive)
+            for row, facts, end in zip(rows, begun, ended, strict=True)
+        )
 
     def step(self, which: int | str) -> Step:
         """The step of this number or id.
@@ -226,10 +230,21 @@ def _session(row: tuple[Any, ...], journal: Journal) -> Session:
     return Session(name, title, sort, state, started, ended, steps, failed, degraded, facts, journal)
 
 
-def _step(row: tuple[Any, ...], journal: Journal, alive: bool) -> Step:
-    name, started, status, outputs, private, whys, body, end, ended = row
-    facts: dict[str, Any] = {"n": 0, "code": "[purged]"} if body is None else json.loads(body)
-    end = {} if end is None else json.loads(end)
+def _parsed(bodies: Iterable[str | None]) -> list[Any]:
+    """Many bodies, None for one that is gone: read as one text, which takes a third of the time."""
+    return json.loads(f"[{','.join('null' if body is None else body for body in bodies)}]")
+
+
+def _step(
+    row: tuple[Any, ...],
+    body: dict[str, Any] | None,
+    end: dict[str, Any] | None,
+    journal: Journal,
+    alive: bool,
+) -> Step:
+    name, started, status, outputs, private, whys, _, _, ended = row
+    facts: dict[str, Any] = {"n": 0, "code": "[purged]"} if body is None else body
+    end = end or {}
     code = facts["code"]
     timed = facts.get("at", started) is not None
     began, stopped = facts.get("monotonic_ns"), end.get("monotonic_ns")

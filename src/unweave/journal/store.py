@@ -202,6 +202,8 @@ class Journal:
             try:
                 with told(self.path):
                     yield connection
+                    if durable:
+                        self.blobs.flush()
                     # A child that was forked in the block leaves the transaction to its parent.
                     if os.getpid() == process:
                         connection.execute("COMMIT")
