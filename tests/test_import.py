@@ -27,6 +27,10 @@ def test_importing_unweave_loads_nothing_heavy():
     assert loaded_after("import unweave") == set()
 
 
+def test_the_journal_loads_nothing_heavy():
+    assert loaded_after("import unweave; unweave.Journal; import unweave.journal") == set()
+
+
 def test_listing_the_public_names_loads_nothing_heavy():
     assert loaded_after("import unweave; dir(unweave)") == set()
 
@@ -42,7 +46,7 @@ def test_reaching_the_model_loads_neither_charts_nor_the_command_line():
     [
         ["--help"],
         ["--version"],
-        *([name, "--help"] for name in ("run", "claims", "models", "inspect", "check")),
+        *([name, "--help"] for name in ("run", "claims", "models", "inspect", "check", "journal")),
     ],
 )
 def test_the_command_line_answers_without_torch(arguments: list[str]):

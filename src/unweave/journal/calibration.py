@@ -185,8 +185,8 @@ def _bins(forecasts: list[Forecast], n_bins: int) -> tuple[Bin, ...]:
 
 def _warnings(forecasts: list[Forecast]) -> tuple[str, ...]:
     said: list[str] = []
-    if len(forecasts) < FEW:
-        said.append(f"{len(forecasts)} predictions are too few to say how well calibrated they are.")
+    if 0 < len(forecasts) < FEW:
+        said.append(f"{len(forecasts)} prediction(s) are too few to say how well calibrated they are.")
     certain = sum(math.isinf(one.surprise) for one in forecasts)
     if certain:
         said.append(
