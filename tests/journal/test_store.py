@@ -202,6 +202,7 @@ def test_text_is_found_wherever_it_stands(journal: Journal):
     assert [hit.entry.seq for hit in journal.search("induction heads")] == [2]
     assert [hit.entry.seq for hit in journal.search('"layer one"')] == [3]
     assert journal.search('"one layer"') == []
+    assert [hit.entry.seq for hit in journal.search("layer -> one")] == [3]  # signs alone stand for nothing
     assert journal.search("needle") == []  # in pictures and tags nobody looks
     assert [hit.entry.seq for hit in journal.search("abla")] == [3]
     assert "ablation of layer" in journal.search("LAYER")[0].around

@@ -1,4 +1,7 @@
-"""Full text over code, outputs and notes: FTS5 where SQLite has it, else a walk through all bodies."""
+"""Full text over code, outputs and notes: FTS5 where SQLite has it, else a walk through all bodies.
+
+Of what lies in a blob, the head and tail that the body shows are searched.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,9 @@ def words_of(query: str) -> list[str]:
         InputError: if there is none.
     """
     words = [quoted or word for quoted, word in re.findall(r'"([^"]+)"|([^\s"]+)', query)]
-    if not any(re.search(r"\w", word) for word in words):
+    # Signs alone are in no index.
+    words = [word for word in words if re.search(r"\w", word)]
+    if not words:
         raise InputError(
             wanted="a word to search for", got=repr(query), remedy='write one, for example "induction"'
         )

@@ -115,6 +115,7 @@ class Journal:
             # A forked child must not touch its parent's connection, and not even close it.
             self._left_behind.append(self._connection)
             self._lock, self._depth, self._process = threading.RLock(), 0, os.getpid()
+            self._durable = True
             if self.read_only:
                 self._connection = connect_to_read(self.path, busy_s=self.busy_s)
             else:
@@ -269,7 +270,7 @@ class Journal:
     def search(self, query: str, *, limit: int = 50) -> list[search.Hit]:
         """The entries that hold all words of `query`, best first; in quotes, words stand together.
 
-        Code, outputs, notes and all other text is searched. Without FTS5 in this SQLite the whole log is
+        Code, outputs, notes and all other text is searched; of outputs above 64 KiB the head and tail. Without FTS5 in this SQLite the whole log is
         walked, latest first, which takes longer and finds parts of words too.
 
         Raises:
