@@ -270,8 +270,8 @@ class Journal:
     def search(self, query: str, *, limit: int = 50) -> list[search.Hit]:
         """The entries that hold all words of `query`, best first; in quotes, words stand together.
 
-        Code, outputs, notes and all other text is searched; of outputs above 64 KiB the head and tail. Without FTS5 in this SQLite the whole log is
-        walked, latest first, which takes longer and finds parts of words too.
+        Code, outputs, notes and all other text is searched; of outputs above 64 KiB the head and tail. Without
+        FTS5 in this SQLite the whole log is walked, latest first, which takes longer and finds parts of words too.
 
         Raises:
             InputError: for a query without a word.
