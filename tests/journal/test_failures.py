@@ -18,7 +18,15 @@ from pathlib import Path
 import pytest
 
 from unweave.core.errors import InputError
-from unweave.journal import Journal, JournalDamaged, JournalFull, JournalLocked, Note, verify
+from unweave.journal import (
+    Journal,
+    JournalDamaged,
+    JournalFull,
+    JournalLocked,
+    JournalReadOnly,
+    Note,
+    verify,
+)
 
 
 def test_a_locked_journal_says_so_and_goes_on_after(tmp_path: Path):
@@ -152,7 +160,31 @@ def test_one_that_was_left_in_the_middle_there_is_not_read_without_its_end(shut:
     (shut / "journal.db-shm").unlink()
     (shut / "journal.db-wal").chmod(0o444)
     to_read = as_nobody(shut / "journal.db", folder_mode=0o555).splitlines()[1]
-    assert "the last entries, in journal.db-wal, can't be joined to it; copy both files" in to_read
+    assert "reading alone can't join journal.db-wal to it; open it once to write" in to_read
+
+
+def test_a_transaction_that_was_cut_off_in_safe_mode_is_never_read_by_half(tmp_path: Path):
+    script = """if True:
+        import os, sys
+        from unweave.journal import Journal, Note
+        journal = Journal.open(sys.argv[1], create=True, safe=True)
+        journal.add(Note("a"))
+        journal.connection.execute("PRAGMA cache_size = 10")  # so that pages reach the file before the end
+        with journal.transaction():
+            for number in range(200):
+                journal.add(Note(f"{number} " * 500))
+            os._exit(0)
+    """
+    path = tmp_path / "journal.db"
+    subprocess.run([sys.executable, "-c", script, path], check=True)
+    assert path.with_name("journal.db-journal").stat().st_size > 0
+    with pytest.raises(
+        JournalReadOnly, match=r"reading alone can't join journal\.db-journal to it; open it once to write"
+    ):
+        Journal.open(path, read_only=True)
+    with Journal.open(path, safe=True) as journal:
+        assert [entry.body for entry in journal.entries()] == [{"text": "a"}]
+        assert verify(journal).ok
 
 
 def test_a_torn_log_loses_its_end_alone(tmp_path: Path):

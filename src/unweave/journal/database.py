@@ -98,13 +98,14 @@ def connect_to_read(path: Path, *, busy_s: float = BUSY_S) -> sqlite3.Connection
             name = getattr(error, "sqlite_errorname", "") or ""
             if not name.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY")):
                 raise
-    log = path.with_name(path.name + "-wal")
-    if log.exists() and log.stat().st_size:
-        raise JournalReadOnly(
-            f"the journal {path} was left in the middle of its work, and its folder can't be written, so that "
-            f"the last entries, in {log.name}, can't be joined to it; copy both files to a folder that can be "
-            "written, and open the copy"
-        )
+    for suffix in ("-wal", "-journal"):
+        log = path.with_name(path.name + suffix)
+        if log.exists() and log.stat().st_size:
+            raise JournalReadOnly(
+                f"the journal {path} was left in the middle of its work, and reading alone can't join {log.name} to "
+                "it; open it once to write, or, where its folder can't be written, copy both files to one that can "
+                "and open the copy"
+            )
     with told(path):
         return _opened(path, "ro&immutable=1", busy_s)
 
