@@ -13,8 +13,8 @@ from unweave.journal.disks import file_system, is_network
 
 MOUNTS = """\
 /dev/vda / ext4 rw 0 0
-server:/home /home nfs4 rw 0 0
-/dev/vdb /home/me/local xfs rw 0 0
+server:/data /data nfs4 rw 0 0
+/dev/vdb /data/me/local xfs rw 0 0
 drive /content/drive fuse.drive rw 0 0
 //nas/my\\040files /mnt/my\\040files cifs rw 0 0
 /dev/sdc /mnt/usb fuseblk rw 0 0
@@ -25,9 +25,9 @@ drive /content/drive fuse.drive rw 0 0
     ("path", "kind", "network"),
     [
         ("/tmp/x", "ext4", False),
-        ("/home/me/work", "nfs4", True),
-        ("/home/me/local/work", "xfs", False),
-        ("/home/me/localised", "nfs4", True),  # a name that begins alike
+        ("/data/me/work", "nfs4", True),
+        ("/data/me/local/work", "xfs", False),
+        ("/data/me/localised", "nfs4", True),  # a name that begins alike
         ("/content/drive/MyDrive", "fuse.drive", True),
         ("/mnt/my files/a", "cifs", True),
         ("/mnt/usb/a", "fuseblk", False),
