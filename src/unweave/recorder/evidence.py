@@ -21,4 +21,4 @@ def evidence(kind: str, facts: Mapping[str, Any], step: str) -> dict[str, Any]:
     try:
         return Evidence.from_body({**known, "step": step}).to_body()
     except InputError:
-        return Evidence(str(known.get("text") or f"a {kind}"), step=step, details=known).to_body()
+        return Evidence(str(known.get("text") or f"a {kind}"), step=step, source=kind, facts=known).to_body()
