@@ -165,7 +165,8 @@ def test_what_is_told_by_events_is_evidence_of_the_step(path: Path):
     assert found == {"text": "a sweep over layers", "metric": "KL", "value": 0.25, "step": step.id}
     assert odd == {
         "text": "a sweep over heads",
-        "details": {"text": "a sweep over heads", "value": 0.5, "low": 0.1},
+        "source": "sweep",
+        "facts": {"text": "a sweep over heads", "value": 0.5, "low": 0.1},
         "step": step.id,
     }
     assert recorded.degraded == 0

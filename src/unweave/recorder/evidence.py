@@ -10,7 +10,7 @@ from unweave.journal.records import Evidence
 
 
 def evidence(kind: str, facts: Mapping[str, Any], step: str) -> dict[str, Any]:
-    """The body of an entry. Where the facts are not those of evidence, all of them are its details.
+    """The body of an entry. Where the facts are not those of evidence, all of them are told beside it.
 
     Args:
         kind: of the event.
