@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -159,7 +158,7 @@ def test_a_run_that_diverges_ends_there(tmp_path: Path):
 
 
 @pytest.fixture(scope="module")
-def planted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExperimentRun]:
+def planted(tmp_path_factory: pytest.TempPathFactory) -> ExperimentRun:
     study = planted_spikes.study({"max, no clipping": 23})
 
     def trained(
@@ -181,7 +180,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExperimentRun]
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(run, "run_all", trained)
         monkeypatch.setattr(run, "take_apart", lambda *_: found)
-        yield SpikeStudy().run("quick", 0, tmp_path_factory.mktemp("planted"))
+        return SpikeStudy().run("quick", 0, tmp_path_factory.mktemp("planted"))
 
 
 def test_the_page_says_the_numbers(planted: ExperimentRun):
