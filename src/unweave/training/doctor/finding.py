@@ -20,6 +20,8 @@ class Finding:
         experiment: the cheapest experiment that would confirm or refute it.
         severity: "warning", or "advice" where nothing is wrong yet.
         source: the paper or page that it comes from, where there is one.
+        details: its numbers in short, a line for each spike that it tells of.
+        confirmation: what the experiment said, if it was run: see `Confirmation.to_dict`.
     """
 
     code: str
@@ -28,6 +30,8 @@ class Finding:
     experiment: str
     severity: str = WARNING
     source: str = ""
+    details: tuple[str, ...] = ()
+    confirmation: Mapping[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values."""
@@ -38,6 +42,8 @@ class Finding:
             "evidence": dict(self.evidence),
             "experiment": self.experiment,
             "source": self.source,
+            "details": list(self.details),
+            "confirmation": None if self.confirmation is None else dict(self.confirmation),
         }
 
 

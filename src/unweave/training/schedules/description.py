@@ -32,9 +32,9 @@ class Described:
 
     @property
     def still_growing(self) -> bool:
-        """Whether it is largest at the end, and larger than it was half-way."""
-        half = self.multipliers[len(self.multipliers) // 2]
-        return self.multipliers[-1] == self.peak > half
+        """Whether it is largest at the end, and came to that in the last 2% of the steps alone."""
+        late = self.peak_step >= 0.98 * (len(self.multipliers) - 1) > 0
+        return late and self.multipliers[-1] == self.peak
 
     @property
     def zeros(self) -> int:
