@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
+from numpy.typing import NDArray
 
 from unweave.charts import lines, scatter, small_multiples
 
 Json = Mapping[str, Any]
+
+RARITY = "rarity, -ln density (nats; 0 = always present)"
 
 
 def grams(five: Json) -> go.Figure:
@@ -30,7 +33,7 @@ def directions(five: Json) -> go.Figure:
     at = sorted({0, len(five["density"]) // 2, len(five["density"]) - 1})
     points = np.concatenate([np.array(five["directions"][i]) for i in at])
     n = len(five["directions"][0])
-    return scatter(
+    figure = scatter(
         points[:, 0],
         points[:, 1],
         colour=[f"density {five['density'][i]:.2g}" for i in at for _ in range(n)],
@@ -40,11 +43,12 @@ def directions(five: Json) -> go.Figure:
         y_title="second dimension",
         trace_name="feature",
     )
+    return figure.update_yaxes(scaleanchor="x")
 
 
 def features_kept(five: Json) -> go.Figure:
     """How many features are represented, by rarity."""
-    rarity = 1 / np.array(five["density"])
+    rarity = _rarity(five["density"])
     return lines(
         {
             "with a ReLU": (rarity, [row["value"] for row in five["kept"]]),
@@ -59,22 +63,22 @@ def features_kept(five: Json) -> go.Figure:
         if five["kept"][0]["interval"]
         else None,
         title="Features represented in two dimensions",
-        x_title="1 / density",
+        x_title=RARITY,
         y_title="features of five (norm above 0.5), mean over seeds",
     )
 
 
 def dimensions_per_feature(many: Json) -> go.Figure:
     """The plateaus: one curve a seed, and the linear model's."""
-    rarity = 1 / np.array(many["density"])
+    rarity = _rarity(many["density"])
     curves = {f"seed {seed}": (rarity, curve) for seed, curve in many["dimensions_per_feature"].items()}
     return lines(
         {
             **curves,
-            "linear (control)": (1 / np.array(many["linear_density"]), many["linear_dimensions_per_feature"]),
+            "linear (control)": (_rarity(many["linear_density"]), many["linear_dimensions_per_feature"]),
         },
         title="Dimensions per feature, m / |W|²",
-        x_title="1 / density",
+        x_title=RARITY,
         y_title="dimensions a feature (1 = its own, 1/2 = a pair shares one)",
     )
 
@@ -82,16 +86,21 @@ def dimensions_per_feature(many: Json) -> go.Figure:
 def dimensionality(many: Json) -> go.Figure:
     """The share of a dimension that each represented feature has, on one seed."""
     rows = [
-        (1 / d, share)
+        (d, share)
         for d, shares in zip(many["density"], many["dimensionality"], strict=True)
         for share in shares
     ]
     x, y = np.array(rows).T
     return scatter(
-        x,
+        _rarity(x),
         y,
         title="The share of a dimension that each represented feature has (first seed)",
-        x_title="1 / density",
+        x_title=RARITY,
         y_title="dimensions of the feature",
         trace_name="feature",
     )
+
+
+def _rarity(density: Any) -> NDArray[np.float64]:
+    """What the plateaus are measured along: equal steps are equal factors of the density."""
+    return 0.0 - np.log(np.asarray(density, dtype=float))
