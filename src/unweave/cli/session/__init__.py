@@ -1,0 +1,1 @@
+"""`unweave session`: recorded sessions from a terminal."""
