@@ -34,7 +34,9 @@ def export(
     from unweave.recorder.exports.write_up import write_up
 
     if to not in FORMS:
-        raise InputError(wanted=f"--to {', '.join(FORMS)}", got=to, remedy=f"near it: {nearest(to, FORMS, 1)}")
+        raise InputError(
+            wanted=f"--to {', '.join(FORMS)}", got=to, remedy=f"near it: {nearest(to, FORMS, 1)}"
+        )
     with opened(journal) as log:
         found, head = find(log, session), str(log.head.hash)
         match to:

@@ -20,4 +20,6 @@ def import_session(
 
     with opened(journal, write=True, create=True) as log:
         found = import_notebook(log, notebook, title)
-        typer.echo(f"imported {notebook.name} as session {found.id}, {found.step_count} cells, into {log.path}")
+        typer.echo(
+            f"imported {notebook.name} as session {found.id}, {found.step_count} cells, into {log.path}"
+        )

@@ -31,7 +31,12 @@ def list_sessions(journal: Path_ = None, as_json: Json = False) -> None:
         from unweave.cli.journal.tables import local, table
 
         rows = table(
-            ("Id", "whole"), ("Started", "whole"), ("Cells", "right"), ("Failed", "right"), ("", "whole"), ("Title", "wide")
+            ("Id", "whole"),
+            ("Started", "whole"),
+            ("Cells", "right"),
+            ("Failed", "right"),
+            ("", "whole"),
+            ("Title", "wide"),
         )
         for session in found:
             counts = (str(session.step_count), str(session.failed) if session.failed else "")
@@ -68,7 +73,12 @@ def show(session: Which, journal: Path_ = None, as_json: Json = False) -> None:
             step = passage.step
             status = "" if step.status == "ok" else step.status
             mark = "private" if step.private else ""
-            rows.add_row(str(step.n), _took(step.seconds), " ".join(filter(None, (status, mark))), Text(_first(passage.code)))
+            rows.add_row(
+                str(step.n),
+                _took(step.seconds),
+                " ".join(filter(None, (status, mark))),
+                Text(_first(passage.code)),
+            )
         terminal.print(rows)
 
 
@@ -118,14 +128,31 @@ def _facts(session: Session) -> dict[str, Any]:
 
 
 def _step(step: Step) -> dict[str, Any]:
-    names = ("id", "n", "status", "started", "ended", "seconds", "private", "narration", "outputs_count", "code")
+    names = (
+        "id",
+        "n",
+        "status",
+        "started",
+        "ended",
+        "seconds",
+        "private",
+        "narration",
+        "outputs_count",
+        "code",
+    )
     return {name: getattr(step, name) for name in names}
 
 
 def _took(seconds: float | None) -> str:
     if seconds is None:
         return ""
-    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s" if seconds < 120 else f"{seconds / 60:.1f} min"
+    return (
+        f"{seconds * 1000:.0f} ms"
+        if seconds < 1
+        else f"{seconds:.1f} s"
+        if seconds < 120
+        else f"{seconds / 60:.1f} min"
+    )
 
 
 def _first(code: str) -> str:

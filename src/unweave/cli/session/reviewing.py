@@ -35,7 +35,9 @@ def review(session: Which, journal: Path_ = None, as_json: Json = False) -> None
     for one in found.personal:
         terminal.print(Text(f"  {one.where}: {one.what}: {one.text}"))
     if found.personal:
-        terminal.print("  `%private --cell N` keeps a cell out; `unweave journal purge` removes an entry for good.")
+        terminal.print(
+            "  `%private --cell N` keeps a cell out; `unweave journal purge` removes an entry for good."
+        )
     if found.obstacles:
         terminal.print("A notebook of it:")
     for one in found.obstacles:

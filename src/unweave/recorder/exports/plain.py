@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from unweave.journal.kinds import RESEARCH
 from unweave.journal.sessions import Session, Step
 
 FORMAT = {"name": "unweave.session", "version": 1}
@@ -22,7 +24,7 @@ def plain(session: Session, *, head: str = "") -> dict[str, Any]:
     said = [
         {"id": e.id, "kind": e.kind, "about": e.about, "time": e.time, "body": e.body}
         for e in session.timeline()
-        if e.kind not in ("step_started", "step_ended", "output") and e.about not in private
+        if e.kind in RESEARCH and e.about not in private
     ]
     return {
         "format": FORMAT,
@@ -32,6 +34,7 @@ def plain(session: Session, *, head: str = "") -> dict[str, Any]:
         },
         "steps": [_step(step) for step in session.steps() if not step.private],
         "said": said,
+        "attachments": [{**media, "path": Path(media["path"]).name} for media in session.attachments()],
         "left_out": {"private_steps": len(private)},
         "journal_head": head,
     }

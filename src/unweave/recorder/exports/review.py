@@ -92,7 +92,10 @@ def _texts(session: Session, steps: list[Step]) -> Iterator[tuple[str, str]]:
     for step in steps:
         yield f"cell {step.n}", step.whole_code()
         for output in step.outputs():
-            texts = [output.text, *(v for m, v in output.bundle().items() if m != "text/plain" and _is_text(m))]
+            texts = [
+                output.text,
+                *(v for m, v in output.bundle().items() if m != "text/plain" and _is_text(m)),
+            ]
             yield f"output of cell {step.n}", "\n".join(map(str, texts))
         for text, _ in step.reasons():
             yield f"why of cell {step.n}", text
@@ -109,7 +112,11 @@ def _signs(session: Session) -> dict[str, str]:
     with suppress(Exception):
         signs[getpass.getuser()] = "user name"
     home = str(Path.home())
-    signs = {sign: what for sign, what in signs.items() if len(sign) >= _SHORTEST and sign not in ("root", "localhost")}
+    signs = {
+        sign: what
+        for sign, what in signs.items()
+        if len(sign) >= _SHORTEST and sign not in ("root", "localhost")
+    }
     return {home: "home folder", **signs} if len(home) > 1 else signs
 
 
