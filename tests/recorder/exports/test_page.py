@@ -3,8 +3,6 @@
 import re
 from pathlib import Path
 
-import pytest
-
 from tests.recorder.exports.planted import Planted, example, journal_in, printed
 from unweave.journal import Note, Prediction
 from unweave.recorder.exports.colours import coloured, uncoloured
@@ -50,13 +48,8 @@ def test_nothing_recorded_is_markup(tmp_path: Path):
             said=[Note(EVIL), Prediction(EVIL, 0.5)],
         )
         html = page(planted.session())
-    own = (
-        html.replace(html[html.index("/**") : html.rindex("</script>", 0, html.rindex("<script>"))], "")
-        if "/**" in html
-        else html
-    )
-    assert "<script>window.hacked" not in own
-    assert "<img src=x" not in own
+    assert "<script>window.hacked" not in html
+    assert "<img src=x" not in html
     frames = re.findall(r"<iframe[^>]*>", html)
     assert len(frames) == 1
     assert 'sandbox="allow-scripts"' in frames[0]
@@ -69,8 +62,7 @@ def test_colours_become_classes_and_everything_else_goes():
     assert uncoloured("\x1b[31mred\x1b[0m\x1b[2K!") == "red!"
 
 
-@pytest.mark.parametrize("seconds", [0.0])
-def test_times_are_those_of_the_session(tmp_path: Path, seconds: float):
+def test_times_are_those_of_the_session(tmp_path: Path):
     with journal_in(tmp_path) as journal:
         planted = Planted(journal)
         planted.step("x = 1")
