@@ -40,6 +40,7 @@ def page(session: Session, *, head: str = "") -> str:
         .render(
             session=session,
             title=session.title or "A recorded session",
+            started="" if session.sort == "import" else session.started[:16].replace("T", " ") + " UTC",
             blocks=blocks,
             predictions=[_prediction(session, p) for p in found if _is(p, "prediction")],
             surface=[worded(p) for p in found if isinstance(p, Words) and p.entry.kind == "surface"],
@@ -162,6 +163,6 @@ def _framed(html: str) -> str:
         "<style>:root{color-scheme:light dark}body{margin:4px;font:14px system-ui,sans-serif}"
         "table{border-collapse:collapse}td,th{padding:2px 8px;text-align:right}</style>"
         f"{html}"
-        "<script>new ResizeObserver(()=>parent.postMessage({height:document.documentElement.scrollHeight},'*'))"
+        "<script>new ResizeObserver(()=>parent.postMessage({height:document.body.offsetHeight+8},'*'))"
         ".observe(document.documentElement)</script>"
     )
