@@ -22,6 +22,7 @@ from unweave.cli.inspect import inspect
 from unweave.cli.journal.app import app as journal
 from unweave.cli.models import models
 from unweave.cli.run import run
+from unweave.cli.session.app import app as session
 from unweave.cli.train import train
 from unweave.cli.watch import watch
 from unweave.core.errors import InputError
@@ -64,6 +65,7 @@ app = typer.Typer(
 for _name, _command in COMMANDS.items():
     app.command(_name)(_command)
 app.add_typer(journal, name="journal")
+app.add_typer(session, name="session")
 
 
 def _print_version(wanted: bool) -> bool:
