@@ -20,7 +20,7 @@ class Planted:
         self, journal: Journal, title: str = "a <b>session</b>", versions: dict[str, str] | None = None
     ) -> None:
         self.journal, self.n = journal, 0
-        facts = {"versions": versions or {}, "host": "secret-host", "directory": "/home/somebody"}
+        facts = {"versions": versions or {}, "host": "secret-host", "directory": "/data/somebody"}
         self.log = SessionLog.begin(journal, title=title, sort="script", facts=facts)
 
     def step(

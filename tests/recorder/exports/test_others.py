@@ -45,7 +45,7 @@ def test_json_holds_every_step_and_word_but_no_place(tmp_path: Path):
     kinds = [said["kind"] for said in made["said"]]
     assert kinds.count("prediction") == 1
     text = json.dumps(made)
-    for gone in ("secret-host", "/home/somebody", "private words", "token_count"):
+    for gone in ("secret-host", "/data/somebody", "private words", "token_count"):
         assert gone not in text
 
 

@@ -26,7 +26,7 @@ def test_the_page_holds_the_session(tmp_path: Path):
         assert text in html, text
     assert "private words" not in html
     assert "secret-host" not in html
-    assert "/home/somebody" not in html
+    assert "/data/somebody" not in html
     assert not re.search(r"""(?:src|href)=["'](?!data:|#)""", html)
 
 
