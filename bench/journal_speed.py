@@ -116,6 +116,7 @@ def main() -> int:
             tell(
                 f"record a step with {2 * size / 1000:.0f} kB put out",
                 milliseconds(lambda n: step(log, n, os.urandom(size)), steps),
+                LIMIT_APPEND_MS,
             )
         total = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
         print(
