@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from unweave.cli.session.example import example
 from unweave.cli.session.exporting import export
 from unweave.cli.session.importing import import_session
 from unweave.cli.session.looking import list_sessions, search, show
@@ -23,5 +24,6 @@ for _name, _command in {
     "review": review,
     "export": export,
     "import": import_session,
+    "example": example,
 }.items():
     app.command(_name)(_command)
