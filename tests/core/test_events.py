@@ -68,7 +68,7 @@ def test_a_sweep_tells_its_largest_effect_and_its_controls():
     told = evidence(event.kind, event.facts, "a-step")
     effect = result.effect.flatten()
     largest = effect[effect.abs().argmax()]
-    assert told["details"]["largest"][0]["effect"] == pytest.approx(float(largest))
+    assert told["facts"]["largest"][0]["effect"] == pytest.approx(float(largest))
     # The mistake: the largest value, which here is not the largest change if that is downwards.
     assert told["value"] == pytest.approx(float(result.values.flatten()[effect.abs().argmax()]))
     assert told["control"].keys() == {"clean", "random"}
@@ -78,7 +78,7 @@ def test_a_sweep_tells_its_largest_effect_and_its_controls():
         "Loss",
         len(tokens),
     )
-    assert told["details"]["provenance"]["weights"] == result.provenance["weights"]
+    assert told["facts"]["provenance"]["weights"] == result.provenance["weights"]
 
 
 def test_a_training_run_tells_its_loss(tmp_path: Path):
@@ -95,4 +95,4 @@ def test_a_training_run_tells_its_loss(tmp_path: Path):
     told = evidence(event.kind, event.facts, "a-step")
     assert told["text"].startswith("tiny: 3 steps, training loss")
     assert (told["value"], told["unit"], told["seeds"]) == (run.history[-1].loss, "nats", [5])
-    assert told["details"]["first_loss"] == run.history[0].loss
+    assert told["facts"]["first_loss"] == run.history[0].loss

@@ -162,7 +162,13 @@ def test_what_is_told_by_events_is_evidence_of_the_step(path: Path):
     recorded = read(path)
     [step] = recorded.steps()
     odd, found = [e.body for e in recorded.timeline() if e.kind == "evidence"]
-    assert found == {"text": "a sweep over layers", "metric": "KL", "value": 0.25, "step": step.id}
+    assert found == {
+        "text": "a sweep over layers",
+        "metric": "KL",
+        "value": 0.25,
+        "source": "sweep",
+        "step": step.id,
+    }
     assert odd == {
         "text": "a sweep over heads",
         "source": "sweep",

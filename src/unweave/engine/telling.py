@@ -34,7 +34,7 @@ def told(result: Result) -> dict[str, Any]:
         else "the run without patches",
         "ablation": next((name for word, name in _ABLATIONS.items() if operation.startswith(word)), None),
         "seeds": [facts["seed"]] if "seed" in facts else [],
-        "details": {
+        "facts": {
             "largest": largest,
             "approximate": result.approximate,
             "warnings": [*result.warnings],

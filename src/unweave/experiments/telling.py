@@ -17,7 +17,7 @@ def told(results: Mapping[str, Any]) -> dict[str, Any]:
     counted = ", ".join(f"{count} {verdict}" for verdict, count in sorted(verdicts.items()))
     return {
         "text": f"{results['experiment']}, preset {results['preset']}: {len(claims)} claims, {counted}",
-        "details": {
+        "facts": {
             "claims": claims,
             "config": results.get("config", {}),
             "versions": results.get("versions", {}),

@@ -19,6 +19,6 @@ def evidence(kind: str, facts: Mapping[str, Any], step: str) -> dict[str, Any]:
     """
     known = {name: value for name, value in facts.items() if value is not None}
     try:
-        return Evidence.from_body({**known, "step": step}).to_body()
+        return Evidence.from_body({"source": kind, **known, "step": step}).to_body()
     except InputError:
         return Evidence(str(known.get("text") or f"a {kind}"), step=step, source=kind, facts=known).to_body()

@@ -141,7 +141,7 @@ def _told(run: Run, config: TrainConfig, label: str) -> dict[str, Any]:
         "unit": "nats",
         "held_out": bool(held_out),
         "seeds": [config.seed],
-        "details": {
+        "facts": {
             "first_loss": run.history[0].loss,
             "loss": last.loss,
             "accuracy": measured.accuracy,

@@ -11,6 +11,7 @@ import torch
 
 import unweave
 from unweave.core.errors import InputError
+from unweave.core.events import emit
 from unweave.core.files import write_json_atomic
 from unweave.experiments.clock import Clock
 from unweave.experiments.folder import own_folder
@@ -23,6 +24,7 @@ from unweave.experiments.spike_study.presets import Preset, find_preset
 from unweave.experiments.spike_study.report import write_report
 from unweave.experiments.spike_study.runs import jobs, run_all
 from unweave.experiments.spike_study.study import Study
+from unweave.experiments.telling import told
 
 SCHEMA = {"name": "unweave.spike-study", "version": 1}
 
@@ -71,6 +73,7 @@ class SpikeStudy:
         results["times"] = clock.seconds
         write_json_atomic(out / "results.json", results)
         write_notebook(out / "notebook.ipynb", results)
+        emit("experiment", lambda: told(results))
         return ExperimentRun(results, write_report(out / "report.html", results))
 
     def test_claims(

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from unweave.analysis.intervals import over_seeds
 from unweave.core.errors import InputError
+from unweave.core.events import emit
 from unweave.core.files import write_json_atomic
 from unweave.experiments.clock import Clock
 from unweave.experiments.folder import made_by, own_folder
@@ -23,6 +24,7 @@ from unweave.experiments.superposition.presets import find_preset
 from unweave.experiments.superposition.report import write_report
 from unweave.experiments.superposition.study import PRESENT, Study, train_study
 from unweave.experiments.superposition.toy_models import ToyModels
+from unweave.experiments.telling import told
 
 SCHEMA = {"name": "unweave.superposition", "version": 1}
 MODELS = "models.safetensors"
@@ -59,6 +61,7 @@ class Superposition:
         results["times"] = clock.seconds
         write_json_atomic(folder / "results.json", results)
         write_notebook(folder / "notebook.ipynb", results)
+        emit("experiment", lambda: told(results))
         return ExperimentRun(results, write_report(folder / "report.html", results))
 
     def test_claims(
