@@ -70,6 +70,7 @@ class Kind:
     by_spikes: bool = False  # whether it is told from spikes, and needs one
 
 
+HARD = "lr above the edge, beta2 0.999"
 ONE_HEAD = {"n_layers": 1, "n_heads": 1, "act_fn": "relu"}
 KINDS: dict[str, Kind] = {
     "maximum for minimum": Kind(
@@ -93,7 +94,7 @@ KINDS: dict[str, Kind] = {
         "learning-rate-sharpness", BACK, ONE_HEAD, {"lr": 4e-2, "steps": 200}, by_spikes=True
     ),
     # The hard case: gradients outgrow this memory too, and only the experiment parts the two causes.
-    "lr above the edge, beta2 0.999": Kind(
+    HARD: Kind(
         "learning-rate-sharpness",
         BACK,
         ONE_HEAD,

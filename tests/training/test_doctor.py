@@ -104,9 +104,9 @@ class Poisoned(KBack):
         return Batch(tokens, targets)
 
 
-@pytest.mark.parametrize(("seed", "step", "d_model"), [(0, 130, 16), (3, 180, 32)])
+@pytest.mark.parametrize(("seed", "step", "d_model"), [(0, 110, 16), (3, 130, 32)])
 def test_a_poisoned_batch_is_found_by_its_step(tmp_path: Path, seed: int, step: int, d_model: int):
-    run = config(seed, model={"d_model": d_model}, lr=1e-2, checkpoint_every=50)
+    run = config(seed, model={"d_model": d_model}, lr=1e-2, steps=150, checkpoint_every=50)
     task = Poisoned(1, 8, 6, poisoned=derive(seed, "train", step))
     train(run.build(), task, run.training, tmp_path)
     found = examine_run(tmp_path, task)
@@ -124,7 +124,7 @@ def test_a_learning_rate_that_is_too_large_is_no_bad_batch(tmp_path: Path, seed:
         seed, task, {"d_model": d_model}, lr=3e-2, schedule=SLIP, checkpoint_every=50, max_grad_norm=None
     )
     train(run.build(), run.task, run.training, tmp_path)
-    codes = warned(examine_run(tmp_path))
+    codes = warned(examine_run(tmp_path, most=1))
     assert "growing-learning-rate" in codes
     assert "bad-batch" not in codes
 

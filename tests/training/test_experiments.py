@@ -12,7 +12,7 @@ import pytest
 from unweave.cli.main import main
 from unweave.training import RunConfig, train
 from unweave.training.doctor import confirm, examine_run, explain
-from unweave.training.doctor.diagnosis import Experiment, Suspicion
+from unweave.training.doctor.diagnosis import Diagnosis, Experiment, Suspicion
 from unweave.training.doctor.replay import Change
 
 
@@ -38,13 +38,21 @@ def too_fast(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.fixture(scope="module")
+def found(too_fast: Path) -> Diagnosis:
+    """What the doctor says of its highest spike."""
+    (one,) = explain(too_fast, most=1)
+    return one
+
+
 def files(folder: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
 
 
-def test_a_cause_is_confirmed_where_its_experiment_cures_the_spike_and_controls_do_not(too_fast: Path):
+def test_a_cause_is_confirmed_where_its_experiment_cures_the_spike_and_controls_do_not(
+    too_fast: Path, found: Diagnosis
+):
     before, steps = files(too_fast), list[tuple[str, int, int]]()
-    (found,) = explain(too_fast, most=1)
     assert found.cause == "learning-rate-sharpness" and found.evidence["replay is exact"]
     told, seen = confirm(too_fast, found, progress=lambda *now: steps.append(now)), found.spike
     assert (told.verdict, told.cause) == ("confirmed", "learning-rate-sharpness")
@@ -54,8 +62,7 @@ def test_a_cause_is_confirmed_where_its_experiment_cures_the_spike_and_controls_
     assert files(too_fast) == before
 
 
-def test_a_wrong_cause_is_refuted_and_the_right_one_found(too_fast: Path):
-    (found,) = explain(too_fast, most=1)
+def test_a_wrong_cause_is_refuted_and_the_right_one_found(too_fast: Path, found: Diagnosis):
     wrong = Suspicion(
         "bad-batch", 2.0, "said", Experiment(0, "without it", Change(without=frozenset({found.onset})))
     )
