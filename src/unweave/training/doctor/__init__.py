@@ -94,9 +94,15 @@ def _left_out(history: Sequence[StepRecord], task: Task, explained: int) -> dict
     large = worth_it(history, task)
     left: dict[str, str] = {}
     if len(large) > explained:
-        left[f"{len(large) - explained} lower spikes"] = "only the highest are explained: most=…, --spikes N"
+        left[_counted(len(large) - explained, "lower spike")] = (
+            "only the highest are explained: most=…, --spikes N"
+        )
     if len(every) > len(large):
-        left[f"{len(every) - len(large)} tiny spikes"] = (
+        left[_counted(len(every) - len(large), "tiny spike")] = (
             "below 1% of the loss of chance, the noise of batches"
         )
     return left
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

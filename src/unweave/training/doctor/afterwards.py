@@ -7,13 +7,12 @@ from statistics import mean, median
 from typing import Any
 
 from unweave.training.config import TrainConfig
-from unweave.training.doctor.batches import bad_batches
 from unweave.training.doctor.diagnosis import Diagnosis
 from unweave.training.doctor.experiments import Confirmation
 from unweave.training.doctor.finding import Finding
 from unweave.training.history import StepRecord
 
-__all__ = ["bad_batches", "by_cause", "clipping", "spikes"]
+__all__ = ["by_cause", "clipping", "spikes"]
 
 LET_GO = 0.9  # of the steps of the second half: clipped at so many, and
 OVER = 5.0  # times the limit at the median, clipping has become the learning rate
