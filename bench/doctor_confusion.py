@@ -1,7 +1,7 @@
 """What the doctor says of runs with planted faults, and of healthy ones: the confusion matrix of docs/doctor.md.
 
 The rules and thresholds of the doctor were written on runs with d_model 16 and seeds below 10. This plants the same
-faults at other sizes, other seeds and other vocabularies, and takes a quarter of an hour on one core. A planted run
+faults at other sizes, other seeds and other vocabularies, and takes four minutes on one core. A planted run
 that shows no spike has no symptom to explain: it is counted as such, and not as right or wrong. Run with --quick for
 one run of each kind.
 """
