@@ -79,7 +79,7 @@ def test_the_core_dependencies_are_few(metadata: Message):
 
 
 def test_every_extra_is_known(metadata: Message):
-    assert set(metadata.get_all("Provides-Extra") or []) == {"notebook", "hf", "frames", "dev"}
+    assert set(metadata.get_all("Provides-Extra") or []) == {"notebook", "hf", "frames", "cluster", "dev"}
 
 
 def test_whatever_is_required_is_pinned():

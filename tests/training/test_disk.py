@@ -122,6 +122,7 @@ def test_a_disk_that_is_full_at_a_checkpoint(tmp_path: Path):
     assert not hidden and same
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_at_a_line_of_the_history(tmp_path: Path):
     said, written, _, same = on_a_disk(tmp_path, FULL_AT_A_LINE)
     assert len(said) == 1

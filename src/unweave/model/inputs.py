@@ -68,7 +68,7 @@ def check_tokens(
     tokens: Any, cfg: HookedTransformerConfig, offset: int, device: torch.device
 ) -> Int[Tensor, "batch pos"]:
     """Tokens `[batch, pos]` on the model's device; one sequence is a batch of one."""
-    if torch.compiler.is_compiling() or is_vmapped(tokens):
+    if torch.compiler.is_compiling() or (isinstance(tokens, Tensor) and is_vmapped(tokens)):
         # A look at the values would break the graph, or the batch.
         return (tokens[None] if tokens.ndim == 1 else tokens).long()
     single = isinstance(tokens, Tensor) and tokens.ndim == 1

@@ -28,6 +28,7 @@ def kill_a_worker() -> None:
     os.kill(pid, signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_a_killed_worker_a_ctrl_c_and_a_second_call_leave_what_solo_runs_leave(tmp_path: Path):
     axes = {
         "length": {
@@ -102,6 +103,7 @@ def _tables_agree(results: GridResults) -> None:
     assert set(means.index) == {"long", "short"} and means.notna().all()
 
 
+@pytest.mark.slow
 def test_errors_are_kept_and_only_what_may_end_otherwise_is_tried_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
