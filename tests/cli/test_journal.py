@@ -123,3 +123,9 @@ def test_a_bare_command_is_answered_with_its_help(capsys: pytest.CaptureFixture[
     told = capsys.readouterr()
     assert "calibration" in told.out
     assert told.err == ""
+
+
+def test_a_rival_competes_with_something(say):
+    filled(say)
+    assert "the hypothesis that the rival competes with" in say("add", "rival", "it guesses", code=2)
+    assert "it guesses" not in say("list")

@@ -146,6 +146,13 @@ def test_what_was_trained_is_not_trained_again(tmp_path: Path, monkeypatch: pyte
         assert runs.run_all(TINY, [4, 5], tmp_path, 1, progress=False) == study
 
 
+def test_a_finished_run_of_another_preset_is_not_taken_for_this_ones(tmp_path: Path):
+    runs.Job(TINY, CELLS[0], 1, tmp_path).train()
+    other = replace(TINY, training=replace(TINY.training, batch_size=TINY.training.batch_size + 1))
+    with pytest.raises(InputError, match="batch_size"):
+        runs.Job(other, CELLS[0], 1, tmp_path).train()
+
+
 def test_a_run_that_diverges_ends_there(tmp_path: Path):
     wild = replace(TINY, training=replace(TINY.training, lr=1e30, max_grad_norm=None))
     job = runs.Job(wild, CELLS[0], 0, tmp_path)

@@ -159,3 +159,10 @@ def test_ids_inside_a_record_must_name_what_they_say(journal: Journal):
         journal.add(Evidence("y", experiment="none"))
     first = journal.add(Hypothesis("z"))
     journal.add(Hypothesis("y", rival_of=first.id))
+
+
+def test_that_nothing_was_held_out_is_said_and_not_left_out():
+    assert Evidence("x", held_out=False).to_body() == {"text": "x", "held_out": False}
+    assert Evidence("x").to_body() == {"text": "x"}
+    # Nobody has to say that it is no exploration.
+    assert Question("q").to_body() == {"text": "q"}

@@ -52,3 +52,11 @@ def test_no_update_is_made_of_what_is_not_finite(tmp_path: Path, w_e: float, w_u
     assert torch.equal(model.b_U, before.b_U)
     assert read_history(tmp_path / "history.jsonl") == []
     assert not (tmp_path / "checkpoints").exists()
+
+
+def test_a_held_out_loss_that_is_no_number_ends_the_run(tmp_path: Path):
+    """The last update breaks the weights: no batch after it would show it, and JSON has no NaN."""
+    config = short(steps=1, lr=1e20, schedule=Constant(), evaluate_every=1, evaluate_size=8)
+    with pytest.raises(TrainingDiverged, match=r"^the held-out loss became"):
+        train(new_model(), TASK, config, out=tmp_path)
+    assert len(read_history(tmp_path / "history.jsonl")) == 1

@@ -323,6 +323,26 @@ def test_one_that_diverges_stops_and_the_others_go_on(tmp_path: Path, caplog: py
         train_ensemble([wild, wild])
 
 
+def test_one_whose_held_out_loss_is_no_number_stops_and_the_others_go_on():
+    wild = run_of(0, lr=1e20, schedule=Constant(), evaluate_every=1, evaluate_size=8)
+    calm = run_of(1, schedule=LinearWarmup(3), evaluate_every=1, evaluate_size=8)
+    ensemble = train_ensemble([wild, calm])
+    assert list(ensemble.diverged) == [0]
+    assert "the held-out loss became" in ensemble.diverged[0]
+    assert len(ensemble[1].history) == 8
+
+
+def test_resuming_without_a_common_checkpoint_loses_nobodys_work(tmp_path: Path):
+    wild = run_of(0, lr=1.0, schedule=lambda step: 1e37 if step == 1 else 1.0)
+    calm = run_of(1, schedule=LinearWarmup(3))
+    train_ensemble([wild, calm], out=tmp_path)
+    held = (tmp_path / "member-1" / "history.jsonl").read_bytes()
+    with pytest.raises(InputError, match=r"checkpoint that every member has.*none in member-0"):
+        train_ensemble([wild, calm], out=tmp_path, resume=True)
+    assert (tmp_path / "member-1" / "history.jsonl").read_bytes() == held
+    assert (tmp_path / "member-1" / "model").exists()
+
+
 def test_ctrl_c_keeps_every_member(tmp_path: Path):
     import signal
 

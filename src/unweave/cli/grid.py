@@ -52,18 +52,18 @@ def grid(
             got="no grid" if file is None else "no --out",
             remedy="unweave grid --example prints a grid",
         )
-    asked = Grid.read(file)
-    typer.echo(f"{Size.of(asked.members)}")
-    if out is None or dry_run:
-        for member in asked.members:
-            typer.echo(f"{member.name}  {member.told}")
-        return
     if engine not in ("local", "ray"):
         raise InputError(wanted="--engine local or ray", got=repr(engine), remedy="name one of them")
     if address is not None and engine == "local":
         raise InputError(
             wanted="an address with --engine ray alone", got="--engine local", remedy="add --engine ray"
         )
+    asked = Grid.read(file)
+    typer.echo(f"{Size.of(asked.members)}")
+    if out is None or dry_run:
+        for member in asked.members:
+            typer.echo(f"{member.name}  {member.told}")
+        return
     from unweave.cli.claims_table import console
     from unweave.cli.grid_board import print_results, watching
 

@@ -9,15 +9,15 @@ from torch import Tensor
 from unweave.core.results import Result
 
 NAMED = 5  # cells with the largest effects that are named
-_ABLATIONS = {"zero": "zero", "mean": "mean", "resample": "resample", "noise": "noise", "optimal": "optimal"}
+_ABLATIONS = ("zero", "mean", "resample")
 
 
 def told(result: Result) -> dict[str, Any]:
     """JSON values, as `unweave.core.events` has them."""
-    facts, effect = result.provenance, result.values - result.baselines["clean"].mean().to(result.values)
+    facts, effect = result.provenance, result.effect
     order = effect.flatten().abs().nan_to_num().argsort(descending=True)[:NAMED]
     largest = [_cell(result, effect, int(place)) for place in order]
-    over = " × ".join(f"{len(result.coords[dim])} {dim}s" for dim in result.dims) or "one patch"
+    over = " × ".join(_counted(len(result.coords[dim]), dim) for dim in result.dims) or "one patch"
     controls = {"clean": _mean(result.baselines["clean"])}
     if "random" in result.baselines:
         controls["random"] = _mean(result.baselines["random"])
@@ -32,7 +32,7 @@ def told(result: Result) -> dict[str, Any]:
         "control_kind": "random changes of the same size"
         if "random" in controls
         else "the run without patches",
-        "ablation": next((name for word, name in _ABLATIONS.items() if operation.startswith(word)), None),
+        "ablation": next((word for word in _ABLATIONS if operation.startswith(word)), None),
         "seeds": [facts["seed"]] if "seed" in facts else [],
         "facts": {
             "largest": largest,
@@ -44,18 +44,19 @@ def told(result: Result) -> dict[str, Any]:
 
 
 def _cell(result: Result, effect: Tensor, place: int) -> dict[str, Any]:
-    at = dict[str, Any]()
-    rest = place
-    for dim in reversed(result.dims):
-        labels = result.coords[dim]
-        at[dim] = labels[rest % len(labels)]
-        rest //= len(labels)
-    named = ", ".join(f"{dim} {at[dim]}" for dim in result.dims)
     return {
-        "at": named,
+        "at": ", ".join(f"{dim} {label}" for dim, label in result.labels(place).items()),
         "value": float(result.values.flatten()[place]),
         "effect": float(effect.flatten()[place]),
     }
+
+
+def _counted(number: int, dim: str) -> str:
+    """How many there are, in words: 1 layer, 6 positions, 3 patches."""
+    word = {"pos": "position", "key": "key position"}.get(dim, dim)
+    return (
+        f"{number} {word}" if number == 1 else f"{number} {word}{'es' if word.endswith(('ch', 's')) else 's'}"
+    )
 
 
 def _mean(values: Tensor) -> float:

@@ -44,7 +44,7 @@ def own_folder(out: Path, experiment: str, preset: str, seed: int | str) -> Path
     return folder
 
 
-def made_by(experiment: str, preset: str, seed: int) -> dict[str, Any]:
+def made_by(experiment: str, preset: str, seed: int | str) -> dict[str, Any]:
     """What results.json says first: which experiment, and with which versions and threads."""
     return {
         "experiment": experiment,

@@ -74,7 +74,8 @@ def run_in_journal(
     record = Record(
         f"{name}, preset {preset}",
         config={"experiment": name, "preset": preset, "seed": seed, "seeds": seeds, "out": out.name},
-        seeds=tuple(range(seed, seed + (seeds or 1))),
+        # Without a number the preset decides: what was run over is told with the verdicts.
+        seeds=() if seeds is None else tuple(range(seed, seed + seeds)),
         code_version=f"{commit}{' and changes' if told.get('dirty') else ''}" if commit else "",
         versions={**versions(), "unweave": unweave.__version__},
         device=device(),
@@ -88,7 +89,7 @@ def run_in_journal(
         raise
     problem = ""
     try:
-        settle(journal, declared, run.claims, seeds=_seeds(run, record.seeds))
+        settle(journal, declared, run.claims, seeds=_seeds(run, record.seeds or (seed,)))
     except (InputError, JournalError) as error:
         # Hours of training are not thrown away for it: the results lie in their folder.
         problem = str(error)

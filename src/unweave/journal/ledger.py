@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -202,19 +203,24 @@ def _failed_step(step: Step, session: str) -> Failure:
 
 
 def _rows(log: ResearchLog, account: _Account) -> tuple[Row, ...]:
-    rows = [_row(log, account, question) for question in log.of("question")]
-    rest = _row(log, account, None)
+    owner: dict[str, str | None] = {}
+    for kind in ("hypothesis", "prediction", "evidence"):
+        for entry in log.of(kind):
+            asked = log.question(entry)
+            owner[entry.id] = asked.id if asked else None
+    rows = [_row(log, account, owner, question) for question in log.of("question")]
+    rest = _row(log, account, owner, None)
     if rest.minutes or rest.steps or rest.predictions or rest.evidence:
         rows.append(rest)
     return tuple(sorted(rows, key=lambda row: -row.minutes))
 
 
-def _row(log: ResearchLog, account: _Account, question: Entry | None) -> Row:
-    def belongs(entry: Entry) -> bool:
-        found = log.question(entry)
-        return (found.id if found else None) == (question.id if question else None)
-
+def _row(log: ResearchLog, account: _Account, owner: Mapping[str, str | None], question: Entry | None) -> Row:
     id = question.id if question else None  # noqa: A001
+
+    def belongs(entry: Entry) -> bool:
+        return owner[entry.id] == id
+
     steps = account.steps.get(id, [])
     verdicts: dict[str, int] = {}
     for hypothesis in filter(belongs, log.of("hypothesis")):

@@ -48,6 +48,8 @@ class Record:
     def to_body(self) -> dict[str, Any]:
         """JSON values, without what was left out."""
         values = {part.name: getattr(self, part.name) for part in fields(self)}
+        # False is left out where it is what nobody said; of what may be unknown, it says something.
+        plain = {part.name for part in fields(self) if part.default is False}
         return {
             name: [*value]
             if isinstance(value, tuple)
@@ -55,7 +57,7 @@ class Record:
             if isinstance(value, Mapping)
             else value
             for name, value in values.items()
-            if value not in (None, "", (), {}) and value is not False
+            if not (value is False and name in plain) and value not in (None, "", (), {})
         }
 
     @classmethod

@@ -185,8 +185,8 @@ class ResearchMagics(Magics):
 
     def _meant(self, magic: str, cell: str | None) -> tuple[int, str]:
         """The number and id of the cell that is named; else of the one that the magic stands in, or of the last before."""
-        steps = self._log.steps()
         if cell is not None:
+            steps = self._log.steps()
             for n, step in steps:
                 if cell == str(n):
                     return n, step

@@ -27,7 +27,7 @@ from unweave.training.run_file import write_run_file
 from unweave.training.saver import Saver, prepare
 from unweave.training.surroundings import Surroundings
 from unweave.training.tracking import Tracker
-from unweave.training.update import TrainingDiverged, update
+from unweave.training.update import TrainingDiverged, require_finite, update
 
 __all__ = ["Run", "TrainingDiverged", "train"]
 
@@ -113,7 +113,9 @@ def train(
             history.add(StepRecord(step, measured.loss, measured.accuracy, lr, measured.grad_norm))
             last, stop = step + 1 == config.steps, processes.any(interrupted())
             if held_out is not None and (last or (step + 1) % held_out.every == 0):
-                history.add_held_out(HeldOut(step + 1, *held_out.of(model)))
+                loss, accuracy = held_out.of(model)
+                require_finite(loss, "held-out loss")
+                history.add_held_out(HeldOut(step + 1, loss, accuracy))
             for tracker in trackers:
                 tracker.record(history[-1], history.held_out_after(step + 1))
             written = saver.save(model, optimizer, step + 1) if stop or saver.due(step + 1) else None

@@ -49,13 +49,13 @@ def update(
     sums = torch.zeros(2, dtype=torch.float64)
     for part in _parts(batch, processes, config.accumulate):
         loss, hits = _scored(model, part, task, config.precision == "bf16", asked)
-        _require_finite(loss.item(), "loss")
+        require_finite(loss.item(), "loss")
         loss.backward()
         sums += torch.stack([loss.detach(), hits]).cpu()
     loss, accuracy = processes.sum(sums).tolist()
     processes.sum_gradients(model)
     norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.max_grad_norm or math.inf).item()
-    _require_finite(norm, "gradient's norm")
+    require_finite(norm, "gradient's norm")
     optimizer.step()
     return Measured(loss, accuracy, norm)
 
@@ -99,7 +99,8 @@ def not_finite(value: float, what: str) -> str | None:
     return f"the {what} became {value}: lower the learning rate, or clip gradients"
 
 
-def _require_finite(value: float, what: str) -> None:
+def require_finite(value: float, what: str) -> None:
+    """Raise TrainingDiverged for a number that is no longer finite."""
     said = not_finite(value, what)
     if said is not None:
         raise TrainingDiverged(said)

@@ -34,7 +34,7 @@ def test_everything_is_written_and_nothing_learned_supports_nothing(run: Experim
         "superposition",
         "quick",
         3,
-        3,
+        [3, 4, 5],
     )
     assert [claim["id"] for claim in results["claims"]] == [claim.id for claim in CLAIMS]
     assert "supported" not in [claim["verdict"] for claim in results["claims"]]

@@ -7,9 +7,12 @@ import pytest
 
 from tests.recorder.exports.planted import Planted, example, journal_in, printed
 from unweave.core.errors import InputError
+from unweave.journal import Evidence, Note, Prediction
 from unweave.journal.sessions import sessions
 from unweave.recorder.exports.ipynb import import_notebook
 from unweave.recorder.exports.notebook import notebook
+from unweave.recorder.exports.obstacles import obstacles
+from unweave.recorder.exports.page import page
 from unweave.recorder.exports.plain import plain
 from unweave.recorder.exports.review import review
 from unweave.recorder.exports.write_up import write_up
@@ -118,3 +121,44 @@ def test_a_broken_cell_leaves_nothing_behind(tmp_path: Path):
         with pytest.raises((InputError, TypeError)):
             import_notebook(journal, path)
         assert sessions(journal) == ()
+
+
+def test_nothing_that_was_said_or_found_in_a_private_cell_leaves_the_journal(tmp_path: Path):
+    """A sweep's evidence is about nothing and names its step; what the cell ran by itself is a step of its own."""
+    with journal_in(tmp_path) as journal:
+        planted = Planted(journal)
+        planted.step("x = 1", said=[Note("a public note")])
+        hidden = planted.step(
+            "sweep()", said=[Note("SECRET note"), Evidence("SECRET sweep before its end", value=1.0)]
+        )
+        planted.step("SECRET_nested()", printed("SECRET output"), within=hidden)
+        planted.say(Evidence("SECRET sweep", step=hidden))
+        prediction = planted.say(Prediction("SECRET prediction", 0.5), about=None)
+        planted.log.private(hidden)
+        found = planted.session()
+        texts = [page(found), json.dumps(plain(found)), json.dumps(notebook(found)), write_up(found)]
+        assert all("a public note" in text for text in texts)
+        # What was said after the cell is none of it.
+        assert all("SECRET prediction" in text for text in texts)
+        for text in texts:
+            for gone in ("SECRET note", "SECRET sweep", "SECRET_nested", "SECRET output", "sweep()"):
+                assert gone not in text, gone
+        assert plain(found)["left_out"] == {"private_steps": 2}
+        assert prediction
+
+
+def test_evidence_without_a_sentence_is_told_by_its_source(tmp_path: Path):
+    with journal_in(tmp_path) as journal:
+        planted = Planted(journal)
+        planted.say(Evidence(source="sweep", metric="KL", value=0.25))
+        assert "told by a sweep" in page(planted.session())
+        assert "told by a sweep" in json.dumps(notebook(planted.session()))
+
+
+def test_a_cell_that_still_runs_is_given_as_text_and_named(tmp_path: Path):
+    with journal_in(tmp_path) as journal:
+        planted = Planted(journal)
+        planted.step("y = slow()", status=None)
+        planted.step("print(y)")
+        found = [(one.step, one.sort) for one in obstacles(planted.session())]
+    assert found == [(1, "undefined"), (1, "interrupted"), (2, "undefined")]

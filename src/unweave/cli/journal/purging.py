@@ -23,11 +23,18 @@ def purge(
 
     Copies elsewhere are not reached: exports, backups, snapshots, what was pushed.
     """
+    from unweave.core.errors import InputError
     from unweave.journal import purge as purged
     from unweave.journal import scrub
 
     with opened(journal, write=True) as log:
-        if finish and not ids:
+        if finish and ids:
+            raise InputError(
+                wanted="--finish alone: it ends a purge that was cut short",
+                got=f"--finish with {len(ids)} entries",
+                remedy="leave one of them out",
+            )
+        if finish:
             scrub(log)
             typer.echo("cleaned")
             return

@@ -63,10 +63,17 @@ def add(
         if sort == "rival":
             from dataclasses import replace
 
+            from unweave.core.errors import InputError
             from unweave.journal import Hypothesis
 
             assert isinstance(record, Hypothesis)
-            record = replace(record, rival_of=subject or "")
+            if subject is None:
+                raise InputError(
+                    wanted="--about, the hypothesis that the rival competes with",
+                    got="none",
+                    remedy="name it with --about ID",
+                )
+            record = replace(record, rival_of=subject)
         entry = log.add(record, about=subject)
         path = log.path
     _told(entry, path, as_json)

@@ -49,7 +49,7 @@ def show(session: Which, journal: Path_ = None, as_json: Json = False) -> None:
     """Show a session: each cell with when it ran, how long, and what was said of it."""
     from unweave.journal.sessions import session as find
     from unweave.recorder.exports.passages import Words, passages
-    from unweave.recorder.exports.wording import worded
+    from unweave.recorder.exports.wording import took, worded
 
     with opened(journal) as log:
         found = find(log, session)
@@ -75,7 +75,7 @@ def show(session: Which, journal: Path_ = None, as_json: Json = False) -> None:
             mark = "private" if step.private else ""
             rows.add_row(
                 str(step.n),
-                _took(step.seconds),
+                took(step.seconds),
                 " ".join(filter(None, (status, mark))),
                 Text(_first(passage.code)),
             )
@@ -96,7 +96,12 @@ def search(
         # What belongs to no session is found by `unweave journal search`.
         hits = [hit for hit in log.search(query, limit=20 * limit) if hit.entry.session][:limit]
         titles = {session.id: session.title for session in sessions(log)}
-        numbers = {e.id: e.body["n"] for e in log.entries("step_started") if e.body} if hits else {}
+        numbers = {
+            e.id: e.body["n"]
+            for id in {hit.entry.session for hit in hits}  # noqa: A001
+            for e in log.entries("step_started", session=id)
+            if e.body
+        }
         rows = [
             {
                 "session": hit.entry.session,
@@ -141,18 +146,6 @@ def _step(step: Step) -> dict[str, Any]:
         "code",
     )
     return {name: getattr(step, name) for name in names}
-
-
-def _took(seconds: float | None) -> str:
-    if seconds is None:
-        return ""
-    return (
-        f"{seconds * 1000:.0f} ms"
-        if seconds < 1
-        else f"{seconds:.1f} s"
-        if seconds < 120
-        else f"{seconds / 60:.1f} min"
-    )
 
 
 def _first(code: str) -> str:

@@ -7,8 +7,6 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
-
 from unweave.core.files import write_json_atomic
 from unweave.core.seeds import derive
 from unweave.experiments.spike_study.presets import Preset
@@ -20,6 +18,7 @@ from unweave.training import Constant, TrainConfig, TrainingDiverged
 from unweave.training.checkpoints import Checkpoint, list_checkpoints
 from unweave.training.evaluation import evaluate
 from unweave.training.history import HISTORY, read_history
+from unweave.training.optimizer import adamw
 from unweave.training.update import update
 
 
@@ -98,14 +97,7 @@ def continued(
         seed_of: the seed of a step's batch; with the run's own seeds and config this is the run itself, to the bit.
     """
     model = load(checkpoint.path)
-    optimizer = torch.optim.AdamW(
-        model.parameters(),
-        lr=config.lr,
-        betas=config.betas,
-        eps=config.eps,
-        weight_decay=config.weight_decay,
-        fused=True,
-    )
+    optimizer = adamw(model, config)
     checkpoint.restore(model, optimizer)
     losses: list[float] = []
     for step in range(checkpoint.step, until):

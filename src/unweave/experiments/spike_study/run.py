@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
-import unweave
 from unweave.core.errors import InputError
 from unweave.core.events import emit
 from unweave.core.files import write_json_atomic
 from unweave.experiments.clock import Clock
-from unweave.experiments.folder import own_folder
+from unweave.experiments.folder import made_by, own_folder
 from unweave.experiments.registry import ExperimentRun
 from unweave.experiments.spike_study import tables
 from unweave.experiments.spike_study.apart import take_apart
@@ -106,15 +102,8 @@ def analyse(
         del training[varied]
     return {
         "schema": SCHEMA,
-        "experiment": "spike-study",
-        "preset": chosen.name,
-        "seed": _in_words(seeds),
+        **made_by("spike-study", chosen.name, _in_words(seeds)),
         "seeds": list(seeds),
-        "versions": {
-            "unweave": unweave.__version__,
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-        },
         "threads": 1,
         "config": {
             "task": chosen.task.to_dict(),

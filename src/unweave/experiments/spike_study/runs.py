@@ -23,6 +23,7 @@ from unweave.experiments.spike_study.trained import Trained
 from unweave.model.transformer import HookedTransformer
 from unweave.training import TrainConfig, TrainingDiverged, train
 from unweave.training.history import HISTORY, read_history
+from unweave.training.resume import begun_before
 
 BRANCHED = f"max, {ORIGINAL}"
 FROZEN = tuple(f"{schedule}, {ORIGINAL}" for schedule in ("max", "min", "matched"))
@@ -43,9 +44,11 @@ class Job:
 
     def train(self) -> None:
         """Train, or go on where it was stopped; a run that diverges ends there, which its history shows."""
+        model = HookedTransformer(self.preset.model(self.seed))
+        # Of another preset it is refused, also where it came to its end.
+        begun_before(self.folder, model, self.preset.task, self.training)
         if (self.folder / "model").exists() or (self.folder / "diverged").exists():
             return
-        model = HookedTransformer(self.preset.model(self.seed))
         try:
             train(model, self.preset.task, self.training, self.folder, resume=True)
         except TrainingDiverged as stop:
@@ -111,7 +114,7 @@ def in_processes(
     work: Sequence[Callable[[], object]], workers: int | None, label: str, progress: bool
 ) -> None:
     """Do all of it, each in one thread, in as many processes as there are workers; alone, in this one."""
-    count = min(workers or len(os.sched_getaffinity(0)), max(1, len(work)))
+    count = min(workers or (os.cpu_count() or 1), max(1, len(work)))
     with tqdm(total=len(work), desc=label, unit="run", disable=not progress) as bar:
         if count == 1:
             with _one_thread():

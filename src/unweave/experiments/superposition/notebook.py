@@ -37,7 +37,7 @@ def write_notebook(path: Path, results: Mapping[str, Any]) -> Path:
     """Write the notebook of a run; it reads the models beside it."""
     title = (
         "# Superposition\n\nMore features than dimensions: when does a narrow model keep them all?\n\n"
-        f"Preset `{results['preset']}`, {results['seeds']} seeds from {results['seed']}. Made by `unweave run superposition`; "
-        "run it from the folder that it lies in."
+        f"Preset `{results['preset']}`, {len(results['seeds'])} seeds from {results['seed']}. Made by "
+        "`unweave run superposition`; run it from the folder that it lies in."
     )
     return notebook.write(path, title, SETUP, STEPS, CLAIMS)

@@ -36,7 +36,7 @@ def page(results: Json) -> Page:
 
 
 def _summary(results: Json) -> str:
-    made, five, seeds = results["config"]["five"], results["five"], results["seeds"]
+    made, five, seeds = results["config"]["five"], results["five"], len(results["seeds"])
     return (
         f"Models `x' = ReLU(Wᵀ W x + b)` with {made['n_features']} features in {made['n_hidden']} dimensions, trained on "
         f"{seeds} seeds for each density. Where features are rarest, {five['pentagons'][-1]} of {seeds} keep all five as a "
@@ -56,7 +56,7 @@ def _five(results: Json) -> Section:
             loss["value"],
             two,
             loss["value"] / two,
-            f"{pentagons} of {results['seeds']}",
+            f"{pentagons} of {len(results['seeds'])}",
         )
         for d, kept, loss, two, pentagons in zip(
             five["density"], five["kept"], five["loss"], five["two_only"], five["pentagons"], strict=True

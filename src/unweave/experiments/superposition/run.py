@@ -52,7 +52,7 @@ class Superposition:
             results = {
                 "schema": SCHEMA,
                 **made_by("superposition", chosen.name, seed),
-                "seeds": number,
+                "seeds": list(range(seed, seed + number)),
                 "config": {"five": dataclasses.asdict(chosen.five), "many": dataclasses.asdict(chosen.many)},
                 "claims": [claim.tested(study) for claim in CLAIMS],
                 "five": five(study),
@@ -78,7 +78,8 @@ class Superposition:
                 got=str(control_dir),
                 remedy="leave it out",
             )
-        return [claim.tested(open_study(model_dir)) for claim in CLAIMS]
+        study = open_study(model_dir)
+        return [claim.tested(study) for claim in CLAIMS]
 
 
 EXPERIMENT = Superposition()

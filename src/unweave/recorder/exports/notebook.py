@@ -8,7 +8,7 @@ from typing import Any
 
 from unweave.journal.outputs import Output
 from unweave.journal.sessions import Session, Step
-from unweave.recorder.exports.obstacles import Obstacle, obstacles
+from unweave.recorder.exports.obstacles import UNFINISHED, Obstacle, obstacles
 from unweave.recorder.exports.passages import Cell, nested_away, passages
 from unweave.recorder.exports.wording import escaped, markdown, why
 
@@ -129,9 +129,9 @@ def _cells(cell: Cell, outputs: bool) -> list[dict[str, Any]]:
     step = cell.step
     above = [why(text, assistant) for text, assistant in cell.reasons]
     cells = [_markdown("\n\n".join(above))] if above else []
-    if step.status in ("interrupted", "running"):
+    if step.status in UNFINISHED:
         fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", cell.code)), default=0))
-        text = f"Cell {step.n} was interrupted when it was recorded, and is not run here:\n\n{fence}python\n{cell.code}\n{fence}"
+        text = f"Cell {step.n} did not come to its end when recorded, and isn't run here:\n\n{fence}python\n{cell.code}\n{fence}"
         return [*cells, _markdown(text)]
     made = _code(cell.code, step.execution_count if outputs else None)
     tags = {"tags": ["raises-exception"]} if step.status == "error" else {}

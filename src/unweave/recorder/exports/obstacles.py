@@ -24,6 +24,7 @@ GIVEN = frozenset(dir(builtins)) | {
     "display",
     "exit",
 }
+UNFINISHED = ("interrupted", "running")
 REDACTED = "[redacted "
 
 
@@ -33,7 +34,7 @@ class Obstacle:
 
     Args:
         step: its number in the session.
-        sort: "private", "undefined", "stale", "secret", "error", "interrupted", "input", "purged", "shell".
+        sort: "private", "undefined", "secret", "error", "interrupted", "input", "purged", "shell".
         text: what, and what helps.
         stops: whether the notebook can't run on past it as it is; otherwise it runs, and may give something else.
     """
@@ -59,7 +60,7 @@ def obstacles(session: Session) -> tuple[Obstacle, ...]:
             continue
         found += _of_names(step, names, defined, hidden)
         found += _of_step(step, code, names)
-        if step.status != "interrupted":
+        if step.status not in UNFINISHED:
             defined.update(dict.fromkeys(names.defined, step.n))
             hidden = {name: n for name, n in hidden.items() if name not in names.defined}
     return tuple(found)
@@ -94,8 +95,8 @@ def _of_step(step: Step, code: str, names: Names) -> Sequence[Obstacle]:
         found.append(
             Obstacle(step.n, "error", "failed when it was recorded, and is marked as one that may", False)
         )
-    if step.status == "interrupted":
-        text = "was interrupted, and is given as text: it might not come to an end"
+    if step.status in UNFINISHED:
+        text = "did not come to its end, and is given as text: it might not come to an end"
         found.append(Obstacle(step.n, "interrupted", text, False))
     if "input" in names.used:
         found.append(Obstacle(step.n, "input", "asks for input, which an unattended run has not", True))

@@ -13,10 +13,11 @@ from markupsafe import Markup
 
 from unweave.charts.embedding import script_json
 from unweave.journal.outputs import Output
+from unweave.journal.rules import settled
 from unweave.journal.sessions import Session
 from unweave.recorder.exports.colours import coloured
-from unweave.recorder.exports.passages import Passage, Words, outcome_of, passages
-from unweave.recorder.exports.wording import TITLES, Wording, percent, worded
+from unweave.recorder.exports.passages import Passage, Words, passages
+from unweave.recorder.exports.wording import TITLES, Wording, percent, took, worded
 
 PLOTLY = "application/vnd.plotly.v1+json"
 PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp")
@@ -77,7 +78,7 @@ def _is(passage: Passage, kind: str) -> bool:
 
 def _prediction(session: Session, passage: Passage) -> Mapping[str, str]:
     assert isinstance(passage, Words)
-    body, outcome = passage.entry.body or {}, outcome_of(session.journal, passage.entry.id)
+    body, outcome = passage.entry.body or {}, settled(session.journal, passage.entry.id)
     return {
         "label": passage.label,
         "statement": body["statement"],
@@ -94,7 +95,7 @@ def _block(passage: Passage, session: Session) -> dict[str, Any]:
         "sort": "cell",
         "cell": passage,
         "at": _at(session, passage.step.started),
-        "took": _took(passage.step.seconds),
+        "took": took(passage.step.seconds),
         "outputs": [_output(output) for output in passage.step.shown()],
         "nested": passage.step.within is not None,
     }
@@ -106,18 +107,6 @@ def _at(session: Session, time: str | None) -> str:
         return ""
     seconds = int((datetime.fromisoformat(time) - datetime.fromisoformat(session.started)).total_seconds())
     return f"{seconds // 3600}:{seconds % 3600 // 60:02d}:{seconds % 60:02d}" if seconds >= 0 else ""
-
-
-def _took(seconds: float | None) -> str:
-    if seconds is None:
-        return ""
-    return (
-        f"{seconds * 1000:.0f} ms"
-        if seconds < 1
-        else f"{seconds:.1f} s"
-        if seconds < 120
-        else f"{seconds / 60:.1f} min"
-    )
 
 
 def _output(output: Output) -> dict[str, Any]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from unweave.journal import Entry, Journal
+from unweave.journal import Entry
 from unweave.journal.kinds import RESEARCH
 from unweave.journal.sessions import Session, Step
 from unweave.recorder.narration import MAGICS
@@ -57,8 +57,9 @@ def passages(session: Session, *, private: bool = False) -> tuple[Passage, ...]:
     given after the session come at the end. Cells that only say something are their words alone.
 
     Args:
-        private: whether cells that were marked `%private` are in it.
+        private: whether cells that were marked `%private` are in it, and what was said and found in them.
     """
+    hidden = frozenset[str]() if private else unpublished(session)
     steps = {step.id: step for step in session.steps()}
     labels = labelled(session)
     order: list[Passage] = []
@@ -73,7 +74,7 @@ def passages(session: Session, *, private: bool = False) -> tuple[Passage, ...]:
         elif entry.kind == "step_ended" and entry.about in running:
             running.remove(entry.about)
             _settle(order, entry.about, after.pop(entry.about))
-        elif entry.kind in RESEARCH and entry.body is not None:
+        elif entry.kind in RESEARCH and entry.body is not None and entry.id not in hidden:
             words = Words(entry, labels.get(entry.id, ""), labels.get(entry.about or "", ""))
             if not running:
                 order.append(words)
@@ -83,8 +84,32 @@ def passages(session: Session, *, private: bool = False) -> tuple[Passage, ...]:
                 after[running[0]].append(words)
     for id in running:  # noqa: A001
         _settle(order, id, after[id])
-    order += _later(session, labels)
-    return tuple(passage for passage in order if _is_read(passage, private))
+    order += _later(session, {of: label for of, label in labels.items() if of not in hidden})
+    return tuple(passage for passage in order if _is_read(passage, hidden))
+
+
+def unpublished(session: Session) -> frozenset[str]:
+    """The ids of all entries that exports leave out.
+
+    Private steps and the steps that they ran, and what was said or found within them or about them.
+    """
+    hidden = set[str]()
+    for step in session.steps():
+        if step.private or step.within in hidden:
+            hidden.add(step.id)
+    private, running = frozenset(hidden), list[str]()
+    for entry in session.timeline():
+        if entry.kind == "step_started":
+            running.append(entry.id)
+        elif entry.kind == "step_ended" and entry.about in running:
+            running.remove(entry.about)
+        elif (
+            entry.about in hidden
+            or (entry.body or {}).get("step") in hidden
+            or not private.isdisjoint(running)
+        ):
+            hidden.add(entry.id)
+    return frozenset(hidden)
 
 
 def labelled(session: Session) -> dict[str, str]:
@@ -100,14 +125,6 @@ def without_magics(code: str) -> str:
     """Code without the lines that are magics of the journal, which say something and do nothing."""
     lines = code.split("\n")
     return "\n".join(line for line in lines if not _MAGIC.fullmatch(line)).strip("\n")
-
-
-def outcome_of(journal: Journal, prediction: str) -> Entry | None:
-    """The outcome of a prediction: the last one that was given."""
-    last = None
-    for entry in journal.entries("outcome", about=prediction):
-        last = entry
-    return last
 
 
 def _settle(order: list[Passage], step: str, words: Iterable[Passage]) -> None:
@@ -130,17 +147,10 @@ def _later(session: Session, labels: dict[str, str]) -> list[Passage]:
     ]
 
 
-def _is_read(passage: Passage, private: bool) -> bool:
-    if isinstance(passage, Words):
-        return True
-    return (private or not passage.step.private) and not passage.step.narration
+def _is_read(passage: Passage, hidden: frozenset[str]) -> bool:
+    return isinstance(passage, Words) or (passage.step.id not in hidden and not passage.step.narration)
 
 
 def nested_away(found: Iterable[Passage]) -> tuple[Passage, ...]:
     """The passages without cells that another cell ran: running that one runs them again."""
     return tuple(p for p in found if not (isinstance(p, Cell) and p.step.within is not None))
-
-
-def with_code(cell: Cell, code: str) -> Cell:
-    """The same cell with other code."""
-    return replace(cell, code=code)

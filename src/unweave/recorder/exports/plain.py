@@ -8,10 +8,11 @@ from typing import Any
 
 from unweave.journal.kinds import RESEARCH
 from unweave.journal.sessions import Session, Step
+from unweave.recorder.exports.passages import unpublished
 
 FORMAT = {"name": "unweave.session", "version": 1}
 # Where it was recorded is nobody else's business, and says nothing about what came out.
-LEFT_OUT = ("host", "pid", "process_started", "directory")
+LEFT_OUT = ("host", "pid", "process_started", "directory", "machine", "program")
 
 
 def plain(session: Session, *, head: str = "") -> dict[str, Any]:
@@ -20,11 +21,12 @@ def plain(session: Session, *, head: str = "") -> dict[str, Any]:
     Private steps are left out, with their outputs and reasons; so the entries' chain is not whole, and is not
     given. `head` is the end of the whole journal's chain, which an owner of the journal can be asked to show.
     """
-    private = {step.id for step in session.steps() if step.private}
+    hidden = unpublished(session)
+    shown = [step for step in session.steps() if step.id not in hidden]
     said = [
         {"id": e.id, "kind": e.kind, "about": e.about, "time": e.time, "body": e.body}
         for e in session.timeline()
-        if e.kind in RESEARCH and e.about not in private
+        if e.kind in RESEARCH and e.id not in hidden
     ]
     return {
         "format": FORMAT,
@@ -32,10 +34,10 @@ def plain(session: Session, *, head: str = "") -> dict[str, Any]:
             **{name: getattr(session, name) for name in ("id", "title", "sort", "state", "started", "ended")},
             "facts": {name: value for name, value in session.facts.items() if name not in LEFT_OUT},
         },
-        "steps": [_step(step) for step in session.steps() if not step.private],
+        "steps": [_step(step) for step in shown],
         "said": said,
         "attachments": [{**media, "path": Path(media["path"]).name} for media in session.attachments()],
-        "left_out": {"private_steps": len(private)},
+        "left_out": {"private_steps": session.step_count - len(shown)},
         "journal_head": head,
     }
 

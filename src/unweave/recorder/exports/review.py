@@ -13,7 +13,7 @@ from pathlib import Path
 
 from unweave.journal.sessions import Session, Step
 from unweave.recorder.exports.obstacles import Obstacle, obstacles
-from unweave.recorder.exports.passages import Words, passages
+from unweave.recorder.exports.passages import Words, passages, unpublished
 from unweave.recorder.exports.wording import worded
 
 _MAIL = re.compile(r"\b[\w.+-]+@[\w-]+\.[\w.-]*\w\b")
@@ -63,7 +63,8 @@ class Review:
 
 def review(session: Session) -> Review:
     """Look through everything that exports of the session would hold."""
-    steps = [step for step in session.steps() if not step.private]
+    hidden = unpublished(session)
+    steps = [step for step in session.steps() if step.id not in hidden]
     redacted: Counter[str] = Counter()
     personal: list[Personal] = []
     outputs = size = 0
@@ -77,7 +78,7 @@ def review(session: Session) -> Review:
             size += sum(len(str(value)) for value in output.bundle().values())
     return Review(
         cells=sum(not step.narration for step in steps),
-        private=tuple(step.n for step in session.steps() if step.private),
+        private=tuple(step.n for step in session.steps() if step.id in hidden),
         words=sum(isinstance(p, Words) for p in passages(session)),
         outputs=outputs,
         size=size,

@@ -50,7 +50,8 @@ def worded(words: Words) -> Wording:
                 sort, title, body["title"], _facts(body, ("seeds", "ablation", "device", "code_version"))
             )
         case "evidence":
-            return Wording(sort, title, body["text"], _of_evidence(body))
+            text = body.get("text") or f"told by a {body.get('source') or 'program'}"
+            return Wording(sort, title, text, _of_evidence(body))
         case "resolved":
             return Wording(sort, title, body["by"])
         case "comment":
@@ -79,6 +80,15 @@ def why(text: str, assistant: bool) -> str:
 def escaped(text: str) -> str:
     """Text that markdown shows as it stands, on one line or several; no HTML, no formulas, no links in it."""
     return _SPECIAL.sub(r"\\\1", text)
+
+
+def took(seconds: float | None) -> str:
+    """How long something took, in a unit that fits; empty where nobody knows."""
+    if seconds is None:
+        return ""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    return f"{seconds:.1f} s" if seconds < 120 else f"{seconds / 60:.1f} min"
 
 
 def percent(probability: float) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from unweave.journal import Entry
+from unweave.journal.rules import settled
 from unweave.journal.sessions import Session
 from unweave.recorder.exports.colours import uncoloured
-from unweave.recorder.exports.passages import Cell, Words, outcome_of, passages
+from unweave.recorder.exports.passages import Cell, Words, passages
 from unweave.recorder.exports.wording import escaped, markdown, percent, why, worded
 
 
@@ -75,7 +76,7 @@ def _predictions(session: Session, words: Sequence[Words]) -> str:
     for one in words:
         if one.entry.kind != "prediction" or one.entry.body is None:
             continue
-        body, outcome = one.entry.body, outcome_of(session.journal, one.entry.id)
+        body, outcome = one.entry.body, settled(session.journal, one.entry.id)
         probability = "" if body.get("probability") is None else percent(body["probability"])
         result = "*none*" if outcome is None or outcome.body is None else outcome.body["result"]
         cells = (one.label, body["statement"], probability)
@@ -86,11 +87,11 @@ def _predictions(session: Session, words: Sequence[Words]) -> str:
 
 def _surface(session: Session, words: Iterable[Words]) -> str:
     """What is confusing, ideas, and what to look at next; what was settled, with what settled it."""
-    settled: dict[str | None, Entry] = {entry.about: entry for entry in session.journal.entries("resolved")}
+    resolved: dict[str | None, Entry] = {entry.about: entry for entry in session.journal.entries("resolved")}
     lines: list[str] = []
     for one in words:
         if one.entry.kind == "surface":
-            said, by = worded(one), settled.get(one.entry.id)
+            said, by = worded(one), resolved.get(one.entry.id)
             end = "" if by is None or by.body is None else f" — settled: {escaped(by.body['by'])}"
             lines.append(f"- [{'x' if end else ' '}] **{said.title}**: {escaped(said.text)}{end}")
     return _section("Surface area", lines)

@@ -167,6 +167,6 @@ def _told(batch: Outlier) -> dict[str, float]:
 def _if_strong(
     cause: Cause, strength: float, said: str, what: str, change: Change, seen: Witness
 ) -> Suspicion | None:
-    if strength < 1.0:
+    if not strength >= 1.0:  # NaN is no evidence
         return None
     return Suspicion(cause, round(strength, 4), said, Experiment(seen.checkpoint, what, change))

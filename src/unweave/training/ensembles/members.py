@@ -70,6 +70,17 @@ def restored(members: Sequence[Member], stack: Stack, optimizer: StackedAdamW, e
         for member in members
     ]
     shared = set.intersection(*names)
+    if not shared and any(names):
+        without = [
+            member.folder.name
+            for member, held in zip(members, names, strict=True)
+            if member.folder and not held
+        ]
+        raise InputError(
+            wanted="a checkpoint that every member has, to go on from",
+            got=f"none in {', '.join(without)}" if without else "none in common",
+            remedy="go on with the members one by one, or begin anew without resume",
+        )
     if not shared:
         return 0
     for member, model in zip(members, stack.models, strict=True):

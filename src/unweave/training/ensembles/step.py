@@ -38,10 +38,7 @@ def update_members(
     # Once a step, since on a GPU each look waits for it.
     table = torch.stack([means.detach(), scored.hits / scored.asked, norms], 1).double().tolist()
     for member, (loss, _, norm) in zip(members, table, strict=True):
-        reason = member.diverged or not_finite(loss, "loss") or not_finite(norm, "gradient's norm")
-        if reason and not member.diverged:
-            log.warning("member %d stopped at step %d: %s", member.number, step, reason)
-        member.diverged = reason
+        _note(member, step, not_finite(loss, "loss") or not_finite(norm, "gradient's norm"))
     if all(member.diverged for member in members):
         raise TrainingDiverged(f"no member is left: in the last {members[0].diverged}")
     # Who diverged stands still: a gradient and a learning rate of 0.
@@ -78,8 +75,16 @@ def evaluate_members(members: Sequence[Member], stack: Stack, batch: Batch, step
     losses, hits, asked = torch.stack(scored).sum(0)
     table: list[list[float]] = torch.stack([losses / asked, hits / asked], 1).tolist()
     for member, (loss, accuracy) in zip(members, table, strict=True):
+        _note(member, step, not_finite(loss, "held-out loss"))
         if not member.diverged:
             member.history.add_held_out(HeldOut(step, loss, accuracy))
+
+
+def _note(member: Member, step: int, reason: str | None) -> None:
+    """A member whose numbers are no longer finite stops; the first reason stays."""
+    if reason and not member.diverged:
+        log.warning("member %d stopped at step %d: %s", member.number, step, reason)
+        member.diverged = reason
 
 
 def _stacked(batches: Sequence[Batch], device: torch.device) -> Batch:

@@ -60,6 +60,8 @@ def run_grid(
     """
     out = Path(out)
     _require_numbers(workers=workers, threads=threads, retries=retries)
+    if engine not in ("local", "ray"):
+        raise InputError(wanted="the engine 'local' or 'ray'", got=repr(engine), remedy="name one of them")
     _prepare(out, grid, threads)
     members = {member.name: member for member in grid.members}
     over = {name: Outcome.read(out / "runs" / name, name) for name in members}
@@ -125,11 +127,9 @@ def _errors(out: Path) -> dict[str, list[str]]:
 def _crew(engine: str, out: Path, workers: int | None, threads: int, address: str | None) -> Crew:
     if engine == "local":
         return LocalCrew(workers or max(1, (os.cpu_count() or 1) // threads), threads)
-    if engine == "ray":
-        from unweave.training.grids.cluster import RayCrew
+    from unweave.training.grids.cluster import RayCrew
 
-        return RayCrew(address, workers, threads)
-    raise InputError(wanted="the engine 'local' or 'ray'", got=repr(engine), remedy="name one of them")
+    return RayCrew(address, workers, threads)
 
 
 def _prepare(out: Path, grid: Grid, threads: int) -> None:
